@@ -1,0 +1,134 @@
+//! Whose the clients are, of several `StreamRoute`s that mean the same.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::{Reason, Refusal, take_names};
+use crate::cidr::Cidr;
+use crate::manifest::Manifest;
+use crate::problem::ObjectRef;
+use crate::sni::Sni;
+use crate::stream_route::StreamRoute;
+
+/// Takes from routes the names that an older one has for an equal source range on a common listener, and leaves out those
+/// that have none left.
+pub(super) fn settle(oldest_first: Vec<StreamRoute>, refusals: &mut Vec<Refusal>) -> Vec<StreamRoute> {
+    let mut gateways: HashMap<String, Claims> = HashMap::new();
+    let mut kept: Vec<StreamRoute> = Vec::with_capacity(oldest_first.len());
+    for mut route in oldest_first {
+        let object = route.reference();
+        let claims = gateways.entry(route.spec.gateway.clone()).or_default();
+        let mut names = names(&route);
+        let mut lost = Vec::new();
+        names.retain(|name| match claims.holder(name, &route).and_then(|holder| kept.get(holder)) {
+            Some(holder) => {
+                lost.push((Reason::Conflicted, denial(name, &route, &holder.reference())));
+                false
+            }
+            None => true,
+        });
+        for name in &names {
+            claims.add(name, &route, kept.len());
+        }
+        let any_left = !names.is_empty();
+        route.spec.r#match.snis = names.into_iter().filter_map(Name::into_sni).collect();
+        if take_names(&object, lost, any_left, refusals) {
+            kept.push(route);
+        }
+    }
+    kept
+}
+
+/// What a route claims: its names, or for want of them all of its namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Name {
+    Sni(Sni),
+    AllOf(String),
+}
+
+impl Name {
+    fn into_sni(self) -> Option<Sni> {
+        match self {
+            Self::Sni(sni) => Some(sni),
+            Self::AllOf(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sni(sni) => write!(f, "`{sni}`"),
+            Self::AllOf(namespace) => write!(f, "what no route of namespace `{namespace}` names"),
+        }
+    }
+}
+
+fn names(route: &StreamRoute) -> Vec<Name> {
+    let snis = &route.spec.r#match.snis;
+    if snis.is_empty() {
+        return vec![Name::AllOf(route.metadata.namespace.clone().unwrap_or_default())];
+    }
+    snis.iter().cloned().map(Name::Sni).collect()
+}
+
+fn denial(name: &Name, route: &StreamRoute, holder: &ObjectRef) -> String {
+    let ranges = &route.spec.r#match.source_ranges;
+    let from = if ranges.is_empty() { "" } else { " from an equal source range" };
+    format!("{name}{from} goes by {holder}, which is older")
+}
+
+/// Who has which name for which range of one gateway; routes by their index among those that are kept.
+#[derive(Default)]
+struct Claims(HashMap<Name, HashMap<Option<Cidr>, Claim>>);
+
+/// Who has one name for one range.
+#[derive(Default)]
+struct Claim {
+    /// The oldest of all.
+    first: Option<usize>,
+    /// The one that holds on all listeners.
+    everywhere: Option<usize>,
+    by_listener: HashMap<String, usize>,
+}
+
+impl Claims {
+    /// The oldest route that has the name for a range and a listener of this one.
+    fn holder(&self, name: &Name, route: &StreamRoute) -> Option<usize> {
+        let by_range = self.0.get(name)?;
+        let claims = ranges(route).filter_map(|range| by_range.get(&range));
+        claims.filter_map(|claim| claim.holder(&route.spec.listeners)).min()
+    }
+
+    fn add(&mut self, name: &Name, route: &StreamRoute, index: usize) {
+        let by_range = self.0.entry(name.clone()).or_default();
+        for range in ranges(route) {
+            by_range.entry(range).or_default().add(&route.spec.listeners, index);
+        }
+    }
+}
+
+impl Claim {
+    fn holder(&self, listeners: &[String]) -> Option<usize> {
+        if listeners.is_empty() {
+            return self.first;
+        }
+        let named = listeners.iter().filter_map(|listener| self.by_listener.get(listener)).copied();
+        named.chain(self.everywhere).min()
+    }
+
+    fn add(&mut self, listeners: &[String], index: usize) {
+        self.first.get_or_insert(index);
+        if listeners.is_empty() {
+            self.everywhere = Some(index);
+        }
+        self.by_listener.extend(listeners.iter().map(|listener| (listener.clone(), index)));
+    }
+}
+
+/// The route's source ranges, or `None` for everywhere.
+fn ranges(route: &StreamRoute) -> impl Iterator<Item = Option<Cidr>> {
+    let ranges = &route.spec.r#match.source_ranges;
+    let everywhere = ranges.is_empty().then_some(None);
+    ranges.iter().copied().map(Some).chain(everywhere)
+}

@@ -1,0 +1,78 @@
+//! What a `TlsSni` must be to hold by itself.
+
+use super::{CaRef, ClientAuth, ClientAuthMode, TlsSni};
+use crate::name;
+use crate::problem::Problem;
+use crate::validation::Findings;
+
+impl TlsSni {
+    /// Everything that is wrong with the object by itself, each with its object and the path of its field.
+    pub fn validate(&self) -> Vec<Problem> {
+        let spec = &self.spec;
+        let mut found = Findings::default();
+        found.metadata(self);
+        found.word("spec.gateway", name::gateway(&spec.gateway));
+        if spec.snis.is_empty() {
+            found.add("spec.snis", "no name", "at least one, or `\"*\"` for all that no other TlsSni serves");
+        }
+        found.twice("spec.snis", &spec.snis);
+        if spec.certificates.is_empty() {
+            found.add("spec.certificates", "no certificate", "at least one: `[{secretName: my-tls}]`");
+        }
+        let secrets: Vec<_> = spec.certificates.iter().map(|certificate| &certificate.secret_name).collect();
+        for (index, secret) in secrets.iter().enumerate() {
+            found.word(format!("spec.certificates[{index}].secretName"), name::subdomain(secret, 253));
+        }
+        found.twice("spec.certificates", &secrets);
+        validate_client_auth(&spec.client_auth, &mut found);
+        for (index, protocol) in spec.alpn_protocols.iter().enumerate() {
+            if !(1..=255).contains(&protocol.len()) {
+                let wanted = "1 to 255 bytes (RFC 7301), such as `mqtt`";
+                found.add(format!("spec.alpnProtocols[{index}]"), format!("{} bytes", protocol.len()), wanted);
+            }
+        }
+        found.twice("spec.alpnProtocols", &spec.alpn_protocols);
+        found.of(self)
+    }
+}
+
+fn validate_client_auth(client_auth: &ClientAuth, found: &mut Findings) {
+    let ClientAuth { mode, ca, max_depth: _, allowed_subjects } = client_auth;
+    match (mode, ca) {
+        (_, Some(ca)) => validate_ca(ca, found),
+        (Some(mode @ (ClientAuthMode::Optional | ClientAuthMode::Require)), None) => found.add(
+            "spec.clientAuth",
+            format!("`mode: {mode:?}` without a `ca`"),
+            "the authorities whose certificates count: `ca: {configMapName: device-ca}`",
+        ),
+        (None, None) if !allowed_subjects.is_empty() => found.add(
+            "spec.clientAuth.allowedSubjects",
+            "subjects without a `ca`, so that no certificate is asked for",
+            "the authorities whose certificates count: `ca: {configMapName: device-ca}`",
+        ),
+        (Some(ClientAuthMode::None) | None, None) => {}
+    }
+    found.twice("spec.clientAuth.allowedSubjects", allowed_subjects);
+}
+
+fn validate_ca(ca: &CaRef, found: &mut Findings) {
+    let CaRef { config_map_name, secret_name, key } = ca;
+    match (config_map_name, secret_name) {
+        (Some(_), Some(_)) => {
+            found.add("spec.clientAuth.ca", "both `configMapName` and `secretName`", "one of the two");
+        }
+        (None, None) => {
+            found.add("spec.clientAuth.ca", "neither `configMapName` nor `secretName`", "one of the two");
+        }
+        _ => {}
+    }
+    if let Some(config_map) = config_map_name {
+        found.word("spec.clientAuth.ca.configMapName", name::subdomain(config_map, 253));
+    }
+    if let Some(secret) = secret_name {
+        found.word("spec.clientAuth.ca.secretName", name::subdomain(secret, 253));
+    }
+    if let Some(key) = key {
+        found.word("spec.clientAuth.ca.key", name::key(key));
+    }
+}
