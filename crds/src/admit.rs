@@ -31,7 +31,8 @@ mod tests;
 ///    for a client that asks for it, so exact before wildcard before `*`. A route's wildcard may also attach to names under
 ///    it that are served one by one.
 /// 4. Of two routes with an equal name (or without names, in one namespace), an equal source range (or none) and a listener
-///    in common, the younger loses the name.
+///    in common, the younger loses the name. A wildcard by which a route attaches to nothing but names that are served one
+///    by one keeps it from no route of another namespace.
 ///
 /// An object that had names and has none left is left out. The oldest is the one that was created first, without a time the
 /// youngest; then by namespace and name.
@@ -39,9 +40,10 @@ pub fn admit(policy: &Policy, objects: Objects) -> Admitted {
     let mut refusals = Vec::new();
     let tls_snis = valid_by_age(policy, objects.tls_snis, &mut refusals);
     let tls_snis = names::settle(tls_snis, &mut refusals);
+    let served = cover::Gateways::of(&tls_snis);
     let stream_routes = valid_by_age(policy, objects.stream_routes, &mut refusals);
-    let stream_routes = cover::settle(stream_routes, &tls_snis, &mut refusals);
-    let stream_routes = overlap::settle(stream_routes, &mut refusals);
+    let stream_routes = cover::settle(stream_routes, &served, &mut refusals);
+    let stream_routes = overlap::settle(stream_routes, &served, &mut refusals);
     refusals.sort();
     Admitted { objects: Objects { tls_snis, stream_routes }, refusals }
 }
@@ -98,6 +100,8 @@ pub enum Reason {
     InvalidCertificate,
     /// Something that the object refers to isn't there.
     RefNotFound,
+    /// The gateway has none of the listeners that the route names.
+    NoMatchingListener,
 }
 
 impl Reason {
@@ -110,6 +114,7 @@ impl Reason {
             Self::NotAllowedByTlsSni => "NotAllowedByTlsSni",
             Self::InvalidCertificate => "InvalidCertificate",
             Self::RefNotFound => "RefNotFound",
+            Self::NoMatchingListener => "NoMatchingListener",
         }
     }
 }
@@ -131,7 +136,7 @@ fn valid_by_age<T: Manifest + Serialize>(policy: &Policy, objects: Vec<T>, refus
         if problems.is_empty() {
             valid.push(object);
         } else {
-            let message = problems.iter().map(Problem::sentence).collect::<Vec<_>>().join("; ");
+            let message = sentences(&problems);
             refusals.push(Refusal { object: object.reference(), reason: Reason::Invalid, message });
         }
     }
@@ -149,6 +154,17 @@ fn valid_by_age<T: Manifest + Serialize>(policy: &Policy, objects: Vec<T>, refus
     valid
 }
 
+/// Problems as one sentence, the first of them if they are many.
+fn sentences(problems: &[Problem]) -> String {
+    const MOST_SENTENCES: usize = 8;
+
+    let mut sentences: Vec<_> = problems.iter().take(MOST_SENTENCES).map(Problem::sentence).collect();
+    if problems.len() > MOST_SENTENCES {
+        sentences.push("and more".to_owned());
+    }
+    sentences.join("; ")
+}
+
 /// What objects are ordered by: the oldest first, those without a time last.
 fn age<T: Manifest>(object: &T) -> impl Ord {
     let metadata = object.meta();
@@ -161,9 +177,20 @@ fn text<T: Serialize>(object: &T) -> Option<String> {
     serde_json::to_string(object).ok()
 }
 
-/// Takes from an object the names that it lost, says so of each, and tells whether the object goes on.
+/// Who has a claim, and why it is not the other's.
+fn precedence<T: Manifest>(holder: &T, other: &T) -> String {
+    let created = |object: &T| object.meta().creation_timestamp.as_ref().map(|time| time.0);
+    let why = match (created(holder), created(other)) {
+        (one, another) if one != another => "which is older",
+        (Some(_), _) => "which is as old and comes first by its name",
+        (None, _) => "which comes first by its name, for neither has a creation time",
+    };
+    format!("{}, {why}", holder.reference())
+}
+
+/// Says of each name that an object lost why, and tells whether the object goes on.
 fn take_names(object: &ObjectRef, lost: Vec<(Reason, String)>, any_left: bool, refusals: &mut Vec<Refusal>) -> bool {
-    let end = if any_left { String::new() } else { format!("; no name is left, so the {} has no effect", object.kind) };
+    let end = if any_left { String::new() } else { format!("; nothing is left, so the {} has no effect", object.kind) };
     refusals.extend(lost.into_iter().map(|(reason, message)| Refusal {
         object: object.clone(),
         reason,

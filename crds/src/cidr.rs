@@ -53,7 +53,7 @@ impl fmt::Display for Cidr {
 string_word!(Cidr, "Cidr", "a range such as \"10.0.0.0/8\" or \"2001:db8::/32\"", {
     "type": "string",
     "minLength": 2,
-    "maxLength": 43
+    "maxLength": 49
 });
 
 fn not_a_range(text: &str) -> WordError {

@@ -121,9 +121,14 @@ mod tests {
 
     #[test]
     fn numbers_with_units_add_up() {
-        for (text, milliseconds) in
-            [("10s", 10_000), ("500ms", 500), ("1m30s", 90_000), ("1h1m1s1ms", 3_661_001), ("0s", 0), ("90s1m", 150_000)]
-        {
+        for (text, milliseconds) in [
+            ("10s", 10_000),
+            ("500ms", 500),
+            ("1m30s", 90_000),
+            ("1h1m1s1ms", 3_661_001),
+            ("0s", 0),
+            ("90s1m", 150_000),
+        ] {
             assert_eq!(text.parse(), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
     }

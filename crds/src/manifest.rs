@@ -25,7 +25,8 @@ pub trait Manifest: kube::Resource<DynamicType = ()> {
     /// Which gateway serves it.
     fn gateway(&self) -> &str;
 
-    /// Everything that is wrong with it by itself, each with its object and the path of its field.
+    /// Everything that is wrong with it by itself, each with its object and the path of its field; if it is much, the first
+    /// of it.
     fn validate(&self) -> Vec<Problem>;
 
     /// Which object it is. What it lacks of namespace or name is empty.
@@ -83,16 +84,15 @@ impl Manifest for TlsSni {
 ///
 /// # Errors
 ///
-/// All that is wrong, each with line and column: syntax, types, fields that don't exist; and where there is none of that,
-/// what [`Manifest::validate`] finds.
+/// What is wrong, each with line and column: syntax; else types and fields that don't exist; and where there is none of
+/// that, what [`Manifest::validate`] finds. If it is much, the first of it.
 pub fn read<T: Manifest>(file: &str, namespace: &str, name: &str, yaml: &str) -> Result<T, Vec<Problem>> {
     let object = ObjectRef { kind: T::KIND, namespace: namespace.to_owned(), name: name.to_owned() };
     let name_the_place = |problem: Problem| problem.in_file(file).of(object.clone());
 
     let document = Document::parse(yaml).map_err(|problem| vec![name_the_place(problem)])?;
-    read_document(&document, &object).map_err(|problems| {
-        problems.into_iter().map(|problem| name_the_place(document.place(problem))).collect()
-    })
+    read_document(&document, &object)
+        .map_err(|problems| problems.into_iter().map(|problem| name_the_place(document.place(problem))).collect())
 }
 
 fn read_document<T: Manifest>(document: &Document<'_>, object: &ObjectRef) -> Result<T, Vec<Problem>> {
@@ -124,24 +124,25 @@ fn outline_problems<T: Manifest>(document: &Document<'_>) -> Vec<Problem> {
         Problem::new(name, "a field that does not exist", wanted).at(Some(location))
     });
     let (api_version, kind) = (T::api_version(&()), T::kind(&()));
-    let words = [("apiVersion", api_version.as_ref()), ("kind", kind.as_ref())].into_iter().filter_map(|(field, right)| {
-        let found = match document.text(field) {
-            Some(text) if text == right => return None,
-            Some(text) => format!("`{text}`"),
-            None => "nothing".to_owned(),
-        };
-        Some(Problem::new(field, found, format!("`{field}: {right}`")))
-    });
+    let words =
+        [("apiVersion", api_version.as_ref()), ("kind", kind.as_ref())].into_iter().filter_map(|(field, right)| {
+            let found = match document.text(field) {
+                Some(text) if text == right => return None,
+                Some(text) => format!("`{text}`"),
+                None if document.fields().any(|(name, _)| name == field) => "what is no text".to_owned(),
+                None => "nothing".to_owned(),
+            };
+            Some(Problem::new(field, found, format!("`{field}: {right}`")))
+        });
     words.chain(unknown).collect()
 }
 
 /// Fills in the namespace and the name, or says that they are others.
 fn fill(mut metadata: ObjectMeta, object: &ObjectRef, problems: &mut Vec<Problem>) -> ObjectMeta {
     let ObjectRef { namespace, name, .. } = object;
-    for (field, written, right) in [
-        ("metadata.namespace", &mut metadata.namespace, namespace),
-        ("metadata.name", &mut metadata.name, name),
-    ] {
+    for (field, written, right) in
+        [("metadata.namespace", &mut metadata.namespace, namespace), ("metadata.name", &mut metadata.name, name)]
+    {
         let written = written.get_or_insert_with(|| right.clone());
         if written != right {
             problems.push(Problem::new(field, format!("`{written}`"), format!("`{right}`, as the file's name has it")));

@@ -86,17 +86,24 @@ pub fn host(text: &str) -> Result<(), WordError> {
     }
     if let Some((before, after)) = text.rsplit_once(':') {
         let before = before.trim_start_matches('[').trim_end_matches(']');
-        if !after.is_empty() && after.bytes().all(|byte| byte.is_ascii_digit()) && host(before).is_ok() {
+        if !after.is_empty() && after.bytes().all(|byte| byte.is_ascii_digit()) && is_host(before) {
             return Err(WordError::new(
                 format!("`{text}`"),
                 format!("`host: \"{before}\"` and, beside it, `port: {after}`"),
             ));
         }
     }
-    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    dns(&name).map_err(|error| {
+    dns(&without_dot(text)).map_err(|error| {
         WordError::new(format!("`{text}`, in which {}", error.found), format!("{}: {WANTED}", error.wanted))
     })
+}
+
+fn is_host(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || dns(&without_dot(text)).is_ok()
+}
+
+fn without_dot(text: &str) -> String {
+    text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase()
 }
 
 /// Checks a DNS name: lower-case, without a trailing dot, at most 253 characters, labels of 1 to 63 of `a-z`, `0-9`, `-`
@@ -223,5 +230,11 @@ mod tests {
             let wanted = format!("`host: \"{before}\"` and, beside it, `port: 1883`");
             assert_eq!(host(text).unwrap_err().wanted, wanted);
         }
+    }
+
+    #[test]
+    fn a_host_of_many_colons_is_refused_without_end_of_the_stack() {
+        host(&"a:1".repeat(500_000)).unwrap_err();
+        host(&format!("a{}", ":1".repeat(500_000))).unwrap_err();
     }
 }

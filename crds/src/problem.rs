@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// How many problems of one object are told at once. A person has enough to do with the first of them.
+pub(crate) const MOST_PROBLEMS: usize = 20;
+
 /// One thing that is wrong with what a person wrote.
 ///
 /// Displays as one line: `FILE:LINE:COLUMN: KIND NAMESPACE/NAME: FIELD: found FOUND; wanted WANTED`, of which what is
@@ -57,8 +60,10 @@ impl Problem {
     }
 
     /// The problem without its place: `FIELD: found FOUND; wanted WANTED`, for where object and file are named already.
+    ///
+    /// One line, whatever was found: of a long part the beginning, and no character that ends a line or turns it round.
     pub fn sentence(&self) -> String {
-        let Self { field, found, wanted, .. } = self;
+        let [field, found, wanted] = [&self.field, &self.found, &self.wanted].map(|part| one_line(part));
         if field.is_empty() {
             format!("found {found}; wanted {wanted}")
         } else {
@@ -83,6 +88,27 @@ impl fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+/// A part of a sentence as part of a line: cut where it is long, with what a terminal or a log would obey written out.
+fn one_line(text: &str) -> String {
+    const MOST_CHARACTERS: usize = 500;
+
+    let mut line = String::with_capacity(text.len().min(MOST_CHARACTERS));
+    for (count, character) in text.chars().enumerate() {
+        match character {
+            _ if count == MOST_CHARACTERS => {
+                line.push('…');
+                break;
+            }
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                line.extend(character.escape_default());
+            }
+            _ if character.is_control() => line.extend(character.escape_default()),
+            _ => line.push(character),
+        }
+    }
+    line
+}
 
 /// A place in a text. Both numbers count from 1, the column in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,21 +196,29 @@ mod tests {
     #[test]
     fn a_problem_reads_as_one_line_from_file_to_remedy() {
         let problem = Problem::new("spec.upstream.nodes[0].port", "the port 0", "a port from 1 to 65535");
-        assert_eq!(
-            problem.to_string(),
-            "spec.upstream.nodes[0].port: found the port 0; wanted a port from 1 to 65535"
-        );
+        assert_eq!(problem.to_string(), "spec.upstream.nodes[0].port: found the port 0; wanted a port from 1 to 65535");
 
         let object = ObjectRef { kind: Kind::StreamRoute, namespace: "acme".into(), name: "sensors".into() };
-        let problem = problem
-            .of(object)
-            .in_file("streamroutes/acme.sensors.yaml")
-            .at(Some(Location { line: 9, column: 15 }));
+        let problem =
+            problem.of(object).in_file("streamroutes/acme.sensors.yaml").at(Some(Location { line: 9, column: 15 }));
         assert_eq!(
             problem.to_string(),
             "streamroutes/acme.sensors.yaml:9:15: StreamRoute acme/sensors: spec.upstream.nodes[0].port: \
              found the port 0; wanted a port from 1 to 65535"
         );
+    }
+
+    #[test]
+    fn a_problem_is_one_line_whatever_was_found() {
+        let problem = Problem::new("a\nb", "`x\r\n\u{1b}[2J\u{202e}\0`", "`ü`\u{2028}");
+        assert_eq!(problem.to_string(), "a\\nb: found `x\\r\\n\\u{1b}[2J\\u{202e}\\u{0}`; wanted `ü`\\u{2028}");
+    }
+
+    #[test]
+    fn a_long_part_of_a_problem_is_cut() {
+        let problem = Problem::new("x".repeat(1_000_000), "y".repeat(1_000_000), "z".repeat(1_000_000));
+        let part = |letter: &str| format!("{}…", letter.repeat(500));
+        assert_eq!(problem.sentence(), format!("{}: found {}; wanted {}", part("x"), part("y"), part("z")));
     }
 
     #[test]

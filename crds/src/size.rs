@@ -70,7 +70,6 @@ impl JsonSchema for Size {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "x-kubernetes-int-or-string": true,
-            "anyOf": [{ "type": "integer" }, { "type": "string" }],
             "pattern": "^[0-9]+(k|M|G|Ki|Mi|Gi)?$"
         })
     }
@@ -103,7 +102,8 @@ impl Visitor<'_> for SizeVisitor {
 
 /// What to write instead of `text`, with the right suffix where the wrong one can be made out.
 fn wanted(text: &str) -> String {
-    const FORM: &str = "a whole number of bytes, with a suffix `Ki`, `Mi`, `Gi`, `k`, `M` or `G` or none, such as `64Ki`";
+    const FORM: &str =
+        "a whole number of bytes, with a suffix `Ki`, `Mi`, `Gi`, `k`, `M` or `G` or none, such as `64Ki`";
     if text.contains(['.', ',', 'e', 'E']) {
         return format!("no fraction and no exponent: {FORM}");
     }
@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn suffixes_scale_by_a_thousand_or_by_1024() {
-        for (text, bytes) in [("0", 0), ("65536", 65_536), ("64Ki", 65_536), ("1k", 1_000), ("2Mi", 2 << 20), ("1G", 1_000_000_000)]
+        for (text, bytes) in
+            [("0", 0), ("65536", 65_536), ("64Ki", 65_536), ("1k", 1_000), ("2Mi", 2 << 20), ("1G", 1_000_000_000)]
         {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }

@@ -49,23 +49,20 @@ impl FromStr for Sni {
             ));
         }
         let lower = text.to_ascii_lowercase();
-        let lower = lower.strip_suffix('.').unwrap_or(&lower);
-        if lower.len() > 253 {
-            return Err(WordError::new(format!("{} characters, `{text}`", lower.len()), "at most 253 characters"));
+        let (is_wildcard, name) = lower.strip_prefix("*.").map_or((false, lower.as_str()), |parent| (true, parent));
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let length = name.len() + if is_wildcard { 2 } else { 0 };
+        if length > 253 {
+            return Err(WordError::new(format!("{length} characters, `{text}`"), "at most 253 characters"));
         }
-        let parent = lower.strip_prefix("*.");
-        if parent.unwrap_or(lower).contains('*') {
+        if name.contains('*') {
             return Err(WordError::new(
                 format!("`{text}`"),
                 "`*` alone as the whole first label, which stands for exactly one label: `*.example.com`",
             ));
         }
-        name::dns(parent.unwrap_or(lower))
-            .map_err(|error| WordError::new(format!("`{text}`, in which {}", error.found), error.wanted))?;
-        Ok(match parent {
-            Some(parent) => Self::Wildcard(parent.to_owned()),
-            None => Self::Exact(lower.to_owned()),
-        })
+        name::dns(name).map_err(|error| WordError::new(format!("`{text}`, in which {}", error.found), error.wanted))?;
+        Ok(if is_wildcard { Self::Wildcard(name.to_owned()) } else { Self::Exact(name.to_owned()) })
     }
 }
 

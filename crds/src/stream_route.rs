@@ -284,8 +284,7 @@ impl JsonSchema for ServicePort {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "x-kubernetes-int-or-string": true,
-            "anyOf": [{ "type": "integer" }, { "type": "string" }]
+            "x-kubernetes-int-or-string": true
         })
     }
 }
@@ -333,6 +332,7 @@ pub struct LoadBalancer {
     /// With type `ConsistentHash`: what is hashed. A client that has none of it (an empty client id, no user name, no
     /// certificate, no SNI) is hashed by its address. Default: `ClientId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "HashKey")]
     pub key: Option<HashKey>,
 }
 

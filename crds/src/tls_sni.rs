@@ -72,6 +72,7 @@ pub struct ClientAuth {
     /// `None`: none is asked for; `Optional`: one that is shown must be good; `Require`: one must be shown. Default:
     /// `Require` where a `ca` is given, else `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ClientAuthMode")]
     pub mode: Option<ClientAuthMode>,
     /// Certificate authorities that clients' certificates must come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,21 +7,29 @@ use std::hash::Hash;
 use crate::duration::Duration;
 use crate::manifest::Manifest;
 use crate::name;
-use crate::problem::{Problem, WordError};
+use crate::problem::{MOST_PROBLEMS, Problem, WordError};
 
 const MOST_WEIGHT: u32 = 65_535;
 
-/// What was found wrong with an object so far.
+/// What was found wrong with an object so far, the first of it if it is much.
 #[derive(Default)]
 pub(crate) struct Findings(Vec<Problem>);
 
 impl Findings {
     pub(crate) fn add(&mut self, field: impl Into<String>, found: impl Into<String>, wanted: impl Into<String>) {
-        self.0.push(Problem::new(field, found, wanted));
+        self.note(Problem::new(field, found, wanted));
     }
 
     pub(crate) fn word(&mut self, field: impl Into<String>, word: Result<(), WordError>) {
-        self.0.extend(word.err().map(|error| error.problem(field)));
+        if let Err(error) = word {
+            self.note(error.problem(field));
+        }
+    }
+
+    fn note(&mut self, problem: Problem) {
+        if self.0.len() < MOST_PROBLEMS {
+            self.0.push(problem);
+        }
     }
 
     /// Namespace and name: they become labels and the names of files.

@@ -39,7 +39,8 @@ impl<'a> Document<'a> {
 
     /// The documents of a text, without those that are empty. The problem is one of syntax, with its place.
     pub fn parse_all(text: &'a str) -> Result<Vec<Self>, Problem> {
-        let documents: Result<Vec<Spanned<Value<'a>>>, _> = serde_saphyr::from_multiple_with_options(text, options(text));
+        let documents: Result<Vec<Spanned<Value<'a>>>, _> =
+            serde_saphyr::from_multiple_with_options(text, options(text));
         let documents = documents.map_err(|error| syntax_problem(&error))?;
         let full = |document: &Self| !matches!(document.root.value, Value::Null);
         Ok(documents.into_iter().map(|root| Self { root: root.into() }).filter(full).collect())
@@ -231,12 +232,17 @@ const START: Location = Location { line: 1, column: 1 };
 /// All that aliases may add to a text, in bytes.
 const MOST_REPLAYED_BYTES: usize = 64 << 20;
 
+/// How deep mappings and lists may lie in one another: more than any manifest needs, `managedFields` included, and little
+/// enough for the stack of any thread.
+const MOST_DEPTH: usize = 32;
+
 /// How a text is read. An alias stands for at most the whole text, so that what all of them add is bounded by their number.
 fn options(text: &str) -> serde_saphyr::Options {
     let aliases = serde_saphyr::alias_limits! {
         max_total_replayed_events: (MOST_REPLAYED_BYTES / text.len().max(1)).min(10_000),
     };
     serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: MOST_DEPTH },
         alias_limits: aliases,
         strict_booleans: true,
         with_snippet: false,
@@ -249,22 +255,47 @@ fn location(at: serde_saphyr::Location) -> Location {
 
 fn syntax_problem(error: &serde_saphyr::Error) -> Problem {
     use serde_saphyr::Error;
+    use serde_saphyr::budget::BudgetBreach;
 
-    let (found, wanted) = match error.without_snippet() {
+    let (found, wanted) = match original(error) {
         Error::DuplicateMappingKey { key: Some(key), .. } => {
             (format!("the field `{key}` a second time"), "each field once".to_owned())
         }
-        Error::UnknownAnchor { .. } => (
-            "an alias (`*`) of nothing".to_owned(),
-            "quotes around a text that begins with `*`: `\"*.example.com\"`".to_owned(),
-        ),
+        Error::UnknownAnchor { .. } => ("an alias (`*`) of nothing".to_owned(), QUOTES_FOR_A_STAR.to_owned()),
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => too_deep(),
         Error::AliasReplayLimitExceeded { .. } | Error::Budget { .. } => {
-            ("a text that unfolds to too much".to_owned(), "fewer aliases and less depth".to_owned())
+            ("a text that unfolds to too much".to_owned(), "fewer aliases, fields and documents".to_owned())
         }
         other => {
             let text = other.to_string();
-            (format!("what is no YAML: {}", text.lines().next().unwrap_or_default()), "YAML or JSON".to_owned())
+            let line = text.lines().next().unwrap_or_default();
+            let what = line.rsplit_once(" at line ").map_or(line, |(what, _)| what);
+            match what {
+                _ if what.contains("recursion limit") => too_deep(),
+                _ if what.contains("anchor or alias") => {
+                    ("a `*` or `&` without quotes".to_owned(), QUOTES_FOR_A_STAR.to_owned())
+                }
+                _ if what.contains("tabs") => {
+                    (format!("what is no YAML: {what}"), "spaces rather than tabs".to_owned())
+                }
+                _ => (format!("what is no YAML: {what}"), "YAML or JSON".to_owned()),
+            }
         }
     };
     Problem::new("", found, wanted).at(Some(error.location().map_or(START, location)))
 }
+
+/// What went wrong, whatever alias led there.
+fn original(error: &serde_saphyr::Error) -> &serde_saphyr::Error {
+    let mut error = error.without_snippet();
+    while let serde_saphyr::Error::AliasError { error: inner, .. } = error {
+        error = inner.without_snippet();
+    }
+    error
+}
+
+fn too_deep() -> (String, String) {
+    (format!("mappings and lists more than {MOST_DEPTH} deep in one another"), "less depth".to_owned())
+}
+
+const QUOTES_FOR_A_STAR: &str = "quotes around a text that begins with `*`: `\"*.example.com\"`";

@@ -33,7 +33,7 @@ pub struct Bootstrap {
     pub admin: SocketAddr,
     /// How many workers serve, at least one. Default: one for each core that the process may use.
     pub workers: usize,
-    /// How long a client may take to send its ClientHello. Default 10 s.
+    /// How long a client may take to send its `ClientHello`. Default 10 s.
     pub client_hello_timeout: Duration,
     /// The form of the log. Default `Text`.
     pub log_format: LogFormat,
@@ -77,7 +77,7 @@ pub struct RunArguments {
     /// How many workers serve [default: one for each core]
     #[arg(long, value_name = "NUMBER")]
     pub workers: Option<usize>,
-    /// How long a client may take to send its ClientHello [default: 10s]
+    /// How long a client may take to send its TLS hello [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub client_hello_timeout: Option<DurationWord>,
     /// The form of the log [default: Text]

@@ -10,18 +10,17 @@ use crate::tls_sni::{FromNamespaces, TlsSni};
 
 /// Takes from routes the names that no `TlsSni` serves to them, and leaves out those that have none left. A route without
 /// names stays: what it means follows from the `TlsSni`s that there are.
-pub(super) fn settle(mut routes: Vec<StreamRoute>, tls_snis: &[TlsSni], refusals: &mut Vec<Refusal>) -> Vec<StreamRoute> {
-    let mut gateways: HashMap<&str, Served<'_>> = HashMap::new();
-    for tls_sni in tls_snis {
-        gateways.entry(&tls_sni.spec.gateway).or_default().add(tls_sni);
-    }
-    let nothing = Served::default();
+pub(super) fn settle(
+    mut routes: Vec<StreamRoute>,
+    served: &Gateways<'_>,
+    refusals: &mut Vec<Refusal>,
+) -> Vec<StreamRoute> {
     routes.retain_mut(|route| {
         if route.spec.r#match.snis.is_empty() {
             return true;
         }
         let object = route.reference();
-        let served = gateways.get(route.spec.gateway.as_str()).unwrap_or(&nothing);
+        let served = served.by(&route.spec.gateway);
         let mut lost = Vec::new();
         route.spec.r#match.snis.retain(|sni| {
             let denial = served.denial(sni, &object.namespace, &route.spec.gateway);
@@ -34,9 +33,31 @@ pub(super) fn settle(mut routes: Vec<StreamRoute>, tls_snis: &[TlsSni], refusals
     routes
 }
 
+/// What the `TlsSni`s serve, by gateway.
+pub(super) struct Gateways<'a> {
+    by_name: HashMap<&'a str, Served<'a>>,
+    nothing: Served<'a>,
+}
+
+impl<'a> Gateways<'a> {
+    /// What these serve, none of which has a name of another.
+    pub(super) fn of(tls_snis: &'a [TlsSni]) -> Self {
+        let mut by_name: HashMap<&str, Served<'_>> = HashMap::new();
+        for tls_sni in tls_snis {
+            by_name.entry(&tls_sni.spec.gateway).or_default().add(tls_sni);
+        }
+        Self { by_name, nothing: Served::default() }
+    }
+
+    /// What is served by one gateway.
+    pub(super) fn by(&self, gateway: &str) -> &Served<'a> {
+        self.by_name.get(gateway).unwrap_or(&self.nothing)
+    }
+}
+
 /// What the `TlsSni`s of one gateway serve. Each name is one's alone.
 #[derive(Default)]
-struct Served<'a> {
+pub(super) struct Served<'a> {
     exact: HashMap<&'a str, &'a TlsSni>,
     /// By what follows the `*.`.
     wildcard: HashMap<&'a str, &'a TlsSni>,
@@ -84,10 +105,10 @@ impl<'a> Served<'a> {
 
     /// Why a route of this namespace may not have this name, if so.
     fn denial(&self, sni: &Sni, namespace: &str, gateway: &str) -> Option<(Reason, String)> {
-        let chosen = self.chosen(sni);
-        if chosen.is_some_and(|tls_sni| allows(tls_sni, namespace)) {
+        if self.is_open(sni, namespace) {
             return None;
         }
+        let chosen = self.chosen(sni);
         let under = match sni {
             Sni::Wildcard(parent) => self.under.get(parent.as_str()),
             _ => None,
@@ -105,10 +126,17 @@ impl<'a> Served<'a> {
                 (Reason::NotAllowedByTlsSni, message)
             }
             None => {
-                let message = format!("`{sni}` is served by no TlsSni of gateway `{gateway}`; one must have it in its `snis`");
+                let message =
+                    format!("`{sni}` is served by no TlsSni of gateway `{gateway}`; one must have it in its `snis`");
                 (Reason::NoMatchingTlsSni, message)
             }
         })
+    }
+
+    /// Whether the one that serves the name lets a route of this namespace attach; of a wildcard, to those of its names that
+    /// are not served one by one.
+    pub(super) fn is_open(&self, sni: &Sni, namespace: &str) -> bool {
+        self.chosen(sni).is_some_and(|tls_sni| allows(tls_sni, namespace))
     }
 
     /// Who serves the name; of a wildcard, those of its names that are not served one by one.

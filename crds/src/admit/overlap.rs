@@ -3,26 +3,30 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::{Reason, Refusal, take_names};
+use super::cover::{Gateways, Served};
+use super::{Reason, Refusal, precedence, take_names};
 use crate::cidr::Cidr;
 use crate::manifest::Manifest;
-use crate::problem::ObjectRef;
 use crate::sni::Sni;
 use crate::stream_route::StreamRoute;
 
 /// Takes from routes the names that an older one has for an equal source range on a common listener, and leaves out those
 /// that have none left.
-pub(super) fn settle(oldest_first: Vec<StreamRoute>, refusals: &mut Vec<Refusal>) -> Vec<StreamRoute> {
+pub(super) fn settle(
+    oldest_first: Vec<StreamRoute>,
+    served: &Gateways<'_>,
+    refusals: &mut Vec<Refusal>,
+) -> Vec<StreamRoute> {
     let mut gateways: HashMap<String, Claims> = HashMap::new();
     let mut kept: Vec<StreamRoute> = Vec::with_capacity(oldest_first.len());
     for mut route in oldest_first {
         let object = route.reference();
         let claims = gateways.entry(route.spec.gateway.clone()).or_default();
-        let mut names = names(&route);
+        let mut names = names(&route, served.by(&route.spec.gateway));
         let mut lost = Vec::new();
         names.retain(|name| match claims.holder(name, &route).and_then(|holder| kept.get(holder)) {
             Some(holder) => {
-                lost.push((Reason::Conflicted, denial(name, &route, &holder.reference())));
+                lost.push((Reason::Conflicted, denial(name, &route, holder)));
                 false
             }
             None => true,
@@ -43,13 +47,15 @@ pub(super) fn settle(oldest_first: Vec<StreamRoute>, refusals: &mut Vec<Refusal>
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Name {
     Sni(Sni),
+    /// A wildcard, of which other namespaces have more.
+    Within(Sni, String),
     AllOf(String),
 }
 
 impl Name {
     fn into_sni(self) -> Option<Sni> {
         match self {
-            Self::Sni(sni) => Some(sni),
+            Self::Sni(sni) | Self::Within(sni, _) => Some(sni),
             Self::AllOf(_) => None,
         }
     }
@@ -58,24 +64,33 @@ impl Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sni(sni) => write!(f, "`{sni}`"),
-            Self::AllOf(namespace) => write!(f, "what no route of namespace `{namespace}` names"),
+            Self::Sni(sni) | Self::Within(sni, _) => write!(f, "`{sni}`"),
+            Self::AllOf(namespace) => write!(f, "whatever no route of namespace `{namespace}` names"),
         }
     }
 }
 
-fn names(route: &StreamRoute) -> Vec<Name> {
+fn names(route: &StreamRoute, served: &Served<'_>) -> Vec<Name> {
     let snis = &route.spec.r#match.snis;
+    let namespace = route.metadata.namespace.clone().unwrap_or_default();
     if snis.is_empty() {
-        return vec![Name::AllOf(route.metadata.namespace.clone().unwrap_or_default())];
+        return vec![Name::AllOf(namespace)];
     }
-    snis.iter().cloned().map(Name::Sni).collect()
+    let name = |sni: &Sni| {
+        if served.is_open(sni, &namespace) {
+            Name::Sni(sni.clone())
+        } else {
+            Name::Within(sni.clone(), namespace.clone())
+        }
+    };
+    snis.iter().map(name).collect()
 }
 
-fn denial(name: &Name, route: &StreamRoute, holder: &ObjectRef) -> String {
+fn denial(name: &Name, route: &StreamRoute, holder: &StreamRoute) -> String {
     let ranges = &route.spec.r#match.source_ranges;
     let from = if ranges.is_empty() { "" } else { " from an equal source range" };
-    format!("{name}{from} goes by {holder}, which is older")
+    let holder = precedence(holder, route);
+    format!("{name}{from} goes by {holder}; give them different names, source ranges or listeners")
 }
 
 /// Who has which name for which range of one gateway; routes by their index among those that are kept.

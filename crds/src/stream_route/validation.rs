@@ -1,8 +1,8 @@
 //! What a `StreamRoute` must be to hold by itself.
 
 use super::{
-    CertificateField, ClientIdPolicy, LoadBalancer, LoadBalancerType, Mqtt, Node, ProtocolName, RouteMatch, ServicePort,
-    ServiceRef, StreamRoute, Upstream,
+    CertificateField, ClientIdPolicy, LoadBalancer, LoadBalancerType, Mqtt, Node, ProtocolName, RouteMatch,
+    ServicePort, ServiceRef, StreamRoute, Upstream,
 };
 use crate::name;
 use crate::problem::Problem;
@@ -18,7 +18,8 @@ const LEAST_CONNECT_SIZE: Size = Size(64);
 const MOST_CONNECT_SIZE: Size = Size(268_435_460);
 
 impl StreamRoute {
-    /// Everything that is wrong with the route by itself, each with its object and the path of its field.
+    /// Everything that is wrong with the route by itself, each with its object and the path of its field; if it is
+    /// much, the first of it.
     pub fn validate(&self) -> Vec<Problem> {
         let spec = &self.spec;
         let mut found = Findings::default();
@@ -95,7 +96,8 @@ fn validate_upstream(upstream: &Upstream, found: &mut Findings) {
     for (index, service) in upstream.services.iter().enumerate() {
         validate_service(service, &format!("spec.upstream.services[{index}]"), found);
     }
-    let services: Vec<_> = upstream.services.iter().map(|service| format!("{}:{}", service.name, service.port)).collect();
+    let services: Vec<_> =
+        upstream.services.iter().map(|service| format!("{}:{}", service.name, service.port)).collect();
     found.twice("spec.upstream.services", &services);
     for (index, node) in upstream.nodes.iter().enumerate() {
         validate_node(node, &format!("spec.upstream.nodes[{index}]"), found);
@@ -134,5 +136,6 @@ fn validate_node(node: &Node, field: &str, found: &mut Findings) {
 }
 
 fn is_node_name(name: &str) -> bool {
-    (1..=253).contains(&name.len()) && !name.contains(|character: char| character.is_whitespace() || character.is_control())
+    (1..=253).contains(&name.len())
+        && !name.contains(|character: char| character.is_whitespace() || character.is_control())
 }

@@ -6,7 +6,8 @@ use crate::problem::Problem;
 use crate::validation::Findings;
 
 impl TlsSni {
-    /// Everything that is wrong with the object by itself, each with its object and the path of its field.
+    /// Everything that is wrong with the object by itself, each with its object and the path of its field; if it is
+    /// much, the first of it.
     pub fn validate(&self) -> Vec<Problem> {
         let spec = &self.spec;
         let mut found = Findings::default();
@@ -38,6 +39,13 @@ impl TlsSni {
 
 fn validate_client_auth(client_auth: &ClientAuth, found: &mut Findings) {
     let ClientAuth { mode, ca, max_depth: _, allowed_subjects } = client_auth;
+    if *mode == Some(ClientAuthMode::None) && !allowed_subjects.is_empty() {
+        found.add(
+            "spec.clientAuth.allowedSubjects",
+            "subjects with `mode: None`, so that no certificate is asked for",
+            "`mode: Require` or `Optional`, or no `allowedSubjects`",
+        );
+    }
     match (mode, ca) {
         (_, Some(ca)) => validate_ca(ca, found),
         (Some(mode @ (ClientAuthMode::Optional | ClientAuthMode::Require)), None) => found.add(

@@ -11,7 +11,7 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use super::{Key, Node, START, Value};
-use crate::problem::{Location, Problem};
+use crate::problem::{Location, MOST_PROBLEMS, Problem};
 
 /// What becomes of a field that the type doesn't know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +29,10 @@ pub(super) fn read<T: DeserializeOwned>(
     field: String,
     unknown: Unknown,
 ) -> Result<T, Vec<Problem>> {
-    const MOST_PROBLEMS: usize = 20;
-
     let nothing = Node { location: START, value: Value::Map(Vec::new()) };
     let mut problems = Vec::new();
     let mut skipped = HashSet::new();
+    let mut skipped_paths: Vec<String> = Vec::new();
     while problems.len() < MOST_PROBLEMS {
         let context = Context { unknown, skipped: &skipped };
         let reader = Reader { node: node.unwrap_or(&nothing), path: &Path::Root(&field), context: &context };
@@ -42,8 +41,9 @@ pub(super) fn read<T: DeserializeOwned>(
             Ok(_) => break,
             Err(error) => *error,
         };
-        let consequence = skipped.iter().any(|path| is_within(path, &error.field()));
-        let progress = error.path != field && skipped.insert(error.path.clone());
+        let consequence = skipped_paths.iter().any(|path| is_within(path, &error.field()));
+        let progress = error.path != field && error.node.is_some_and(|node| skipped.insert(node));
+        skipped_paths.push(error.path.clone());
         if !consequence {
             let location = node.and(error.location);
             problems.push(Problem::new(error.field(), error.found, error.wanted).at(location));
@@ -58,8 +58,24 @@ pub(super) fn read<T: DeserializeOwned>(
 /// What all readers of one document share.
 struct Context<'c> {
     unknown: Unknown,
-    /// Paths of values that are not looked at, for their problem is known.
-    skipped: &'c HashSet<String>,
+    /// The values that are not looked at, for their problem is known.
+    skipped: &'c HashSet<NodeId>,
+}
+
+impl Context<'_> {
+    fn is_read(&self, node: &Node<'_>) -> bool {
+        !self.skipped.contains(&NodeId::of(node))
+    }
+}
+
+/// Which node of a document: where it lies in memory, for a document is not changed while it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct NodeId(usize);
+
+impl NodeId {
+    fn of(node: &Node<'_>) -> Self {
+        Self(std::ptr::from_ref(node).addr())
+    }
 }
 
 /// The way from the document to a value.
@@ -104,7 +120,11 @@ impl<'r, 'n> Reader<'r, 'n> {
         }
     }
 
-    fn entries(&'r self, entries: &'r [(Key<'n>, Node<'n>)], fields: Option<&'static [&'static str]>) -> Entries<'r, 'n> {
+    fn entries(
+        &'r self,
+        entries: &'r [(Key<'n>, Node<'n>)],
+        fields: Option<&'static [&'static str]>,
+    ) -> Entries<'r, 'n> {
         Entries { reader: self, entries, next: 0, fields }
     }
 
@@ -112,6 +132,7 @@ impl<'r, 'n> Reader<'r, 'n> {
     fn place<T>(&self, result: Result<T, Box<ReadError>>) -> Result<T, Box<ReadError>> {
         result.map_err(|mut error| {
             if error.location.is_none() {
+                error.node = Some(NodeId::of(self.node));
                 error.location = Some(self.node.location);
                 error.path = self.path.to_string();
                 error.describe(&self.node.value);
@@ -151,7 +172,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_> {
     ) -> Result<V::Value, Self::Error> {
         self.place(match &self.node.value {
             Value::Map(entries) => visitor.visit_map(self.entries(entries, Some(fields))),
-            _ => self.any(visitor),
+            _ => Err(Box::new(ReadError { wanted: "a mapping".to_owned(), ..ReadError::default() })),
         })
     }
 
@@ -193,7 +214,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, '_> {
         while let Some(node) = self.elements.get(self.next) {
             let path = Path::Index(self.reader.path, self.next);
             self.next += 1;
-            if self.reader.context.is_read(&path) {
+            if self.reader.context.is_read(node) {
                 return seed.deserialize(Reader { node, path: &path, context: self.reader.context }).map(Some);
             }
         }
@@ -215,12 +236,12 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Self::Error> {
         while let Some((key, node)) = self.entries.get(self.next) {
             let path = Path::Field(self.reader.path, &key.name);
-            if self.reader.context.is_read(&path) {
+            if self.reader.context.is_read(node) {
                 let known = self.fields.map(|fields| fields.contains(&key.name.as_ref()));
                 match (known, &node.value) {
                     (Some(true), Value::Null) => {}
                     (Some(false), _) if self.reader.context.unknown == Unknown::Refused => {
-                        return Err(unknown_field(&path, key.location, self.fields.unwrap_or_default()));
+                        return Err(unknown_field(&path, node, key.location, self.fields.unwrap_or_default()));
                     }
                     _ => {
                         let name: StrDeserializer<'_, Self::Error> = key.name.as_ref().into_deserializer();
@@ -243,17 +264,13 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
     }
 }
 
-impl Context<'_> {
-    fn is_read(&self, path: &Path<'_>) -> bool {
-        self.skipped.is_empty() || !self.skipped.contains(&path.to_string())
-    }
-}
-
 /// What serde says is wrong; the reader that it came through adds where.
 #[derive(Debug, Default)]
 pub(super) struct ReadError {
     /// The value that is wrong.
     path: String,
+    /// The same; `None` as long as `location` is.
+    node: Option<NodeId>,
     /// `None` until the reader of that value has added what it knows.
     location: Option<Location>,
     /// The field that the value lacks.
@@ -280,7 +297,7 @@ impl ReadError {
         let in_quotes = match value {
             Value::Bool(value) => Some(value.to_string()),
             Value::Integer(number) => Some(number.to_string()),
-            Value::Float(number) => Some(number.to_string()),
+            Value::Float(number) => Some(format!("{number:?}")),
             _ => None,
         };
         let wanted = match (self.wanted.as_str(), in_quotes) {
@@ -290,7 +307,6 @@ impl ReadError {
             ("a sequence" | "a list", _) => "a list".to_owned(),
             ("a boolean", _) => "`true` or `false`".to_owned(),
             ("a map", _) => "a mapping".to_owned(),
-            (text, _) if text.starts_with("struct ") => "a mapping".to_owned(),
             ("u8", _) => number("0", "255"),
             ("u16", _) => number("0", "65535"),
             ("u32", _) => number("0", "4294967295"),
@@ -341,9 +357,15 @@ impl serde::de::Error for Box<ReadError> {
     }
 }
 
-fn unknown_field(path: &Path<'_>, location: Location, known: &'static [&'static str]) -> Box<ReadError> {
+fn unknown_field(
+    path: &Path<'_>,
+    node: &Node<'_>,
+    location: Location,
+    known: &'static [&'static str],
+) -> Box<ReadError> {
     Box::new(ReadError {
         path: path.to_string(),
+        node: Some(NodeId::of(node)),
         location: Some(location),
         missing: None,
         found: "a field that does not exist".to_owned(),
@@ -367,7 +389,7 @@ fn phrase(value: &Value<'_>) -> String {
         Value::Null => "nothing".to_owned(),
         Value::Bool(value) => format!("`{value}`"),
         Value::Integer(number) => format!("the number {number}"),
-        Value::Float(number) => format!("the number {number}"),
+        Value::Float(number) => format!("the number {number:?}"),
         Value::String(text) if text.chars().nth(MOST_CHARACTERS).is_some() => {
             format!("`{}…`", text.chars().take(MOST_CHARACTERS).collect::<String>())
         }

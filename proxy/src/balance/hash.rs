@@ -4,11 +4,7 @@
 /// XXH64 of `bytes`, by the [xxHash specification](https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md).
 pub(super) fn xxh64(seed: u64, bytes: &[u8]) -> u64 {
     let (stripes, rest) = bytes.as_chunks::<32>();
-    let mut hash = if stripes.is_empty() {
-        seed.wrapping_add(PRIME_5)
-    } else {
-        consume_stripes(seed, stripes)
-    };
+    let mut hash = if stripes.is_empty() { seed.wrapping_add(PRIME_5) } else { consume_stripes(seed, stripes) };
     hash = hash.wrapping_add(bytes.len() as u64);
 
     let (words, rest) = rest.as_chunks::<8>();
@@ -65,9 +61,7 @@ fn consume_stripes(seed: u64, stripes: &[[u8; 32]]) -> u64 {
 }
 
 fn round(lane: u64, word: u64) -> u64 {
-    lane.wrapping_add(word.wrapping_mul(PRIME_2))
-        .rotate_left(31)
-        .wrapping_mul(PRIME_1)
+    lane.wrapping_add(word.wrapping_mul(PRIME_2)).rotate_left(31).wrapping_mul(PRIME_1)
 }
 
 const PRIME_1: u64 = 0x9E37_79B1_85EB_CA87;

@@ -4,7 +4,7 @@
 ///
 /// Never below the true value, and at most 2^-62 above it. It never falls as `hash` grows, though two neighbours may
 /// have the same. One bit a squaring (Knuth, *The Art of Computer Programming*, 1.2.2, exercise 25): slower than a
-/// table, but short enough to be right for good, and it is asked only of the few that [`at_least`] doesn't rule out.
+/// table, but short enough to be right for good, and it is asked only of the few that [`largest_hash_within`] lets pass.
 pub(super) fn negative_log2(hash: u64) -> u128 {
     if hash == 0 {
         return 0;
@@ -23,10 +23,10 @@ pub(super) fn negative_log2(hash: u64) -> u128 {
     (64 << 64) - (u128::from(exponent) << 64) - fraction
 }
 
-/// A lower bound of [`negative_log2`] that costs next to nothing: `1.4375 * hash`, since `-log2(1 - x) >= x / ln 2`.
-pub(super) fn at_least(hash: u64) -> u128 {
-    let hash = u128::from(hash);
-    hash + (hash >> 2) + (hash >> 3) + (hash >> 4)
+/// No hash above this one has a [`negative_log2`] of at most `logarithm`: it is `45 / 64 * logarithm`, rounded up, and
+/// `-log2(1 - x)` is at least `x / ln 2`, of which 45 / 64 is a little more than the inverse. Costs next to nothing.
+pub(super) fn largest_hash_within(logarithm: u128) -> u64 {
+    u64::try_from(((logarithm * 45) >> 6) + 1).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the value fits: a square of [1, 2), halved if it passed 2")]

@@ -35,11 +35,7 @@ impl Group {
     /// A node: a group of one, called as its endpoint.
     pub fn of_one(identity: impl Into<String>, weight: u32) -> Self {
         let identity = identity.into();
-        Self {
-            endpoints: vec![identity.clone()],
-            identity,
-            weight,
-        }
+        Self { endpoints: vec![identity.clone()], identity, weight }
     }
 }
 

@@ -8,7 +8,7 @@
 //! Nothing but the key's bytes, the identities and the weights counts: not the order of the input, not the platform.
 
 use super::hash::{mix, xxh64};
-use super::logarithm::{at_least, negative_log2};
+use super::logarithm::{largest_hash_within, negative_log2};
 use super::{EndpointIndex, Group};
 
 /// An upstream's groups, hashed once so that a pick is a pass over integers.
@@ -32,11 +32,8 @@ impl Rendezvous {
             let group = &groups[index];
             (&group.identity, group.weight, &group.endpoints)
         });
-        let mut candidates: Vec<Candidate> = order
-            .iter()
-            .enumerate()
-            .map(|(rank, &index)| Candidate::new(&groups[index], index, rank))
-            .collect();
+        let mut candidates: Vec<Candidate> =
+            order.iter().enumerate().map(|(rank, &index)| Candidate::new(&groups[index], index, rank)).collect();
         candidates.sort_by_key(|candidate| (std::cmp::Reverse(candidate.weight), candidate.rank));
 
         Self {
@@ -64,23 +61,24 @@ impl Rendezvous {
     }
 
     fn pick_group(&self, key: u64, skip: &impl Fn(EndpointIndex) -> bool) -> Option<&Candidate> {
-        let mut best: Option<Leader<'_>> = None;
+        let mut leader: Option<Leader<'_>> = None;
         let mut start = 0;
         for size in &self.class_sizes {
             let end = start + size;
             let (groups, hashes) = (&self.groups[start..end], &self.hashes[start..end]);
             start = end;
-            // Of equal weights, the least hash has the least cost, so the logarithm is for the winner alone.
-            let Some((position, hash)) = least(key, hashes, |at| groups[at].is_available(skip)) else {
+            // Of equal weights, the least hash has the least cost, so the logarithm is for the least alone.
+            let limit = leader.as_mut().map_or(u64::MAX, |leader| leader.limit(groups[0].weight));
+            let Some((position, hash)) = least(key, hashes, limit, |at| groups[at].is_available(skip)) else {
                 continue;
             };
             let challenger = Leader::new(&groups[position], hash);
-            best = Some(match best {
+            leader = Some(match leader {
                 None => challenger,
                 Some(leader) => leader.against(challenger),
             });
         }
-        best.map(|leader| leader.group)
+        leader.map(|leader| leader.group)
     }
 }
 
@@ -106,10 +104,7 @@ impl Candidate {
             weight: group.weight,
             index,
             rank,
-            hashes: endpoints
-                .iter()
-                .map(|&at| xxh64(ENDPOINT_SEED, group.endpoints[at].as_bytes()))
-                .collect(),
+            hashes: endpoints.iter().map(|&at| xxh64(ENDPOINT_SEED, group.endpoints[at].as_bytes())).collect(),
             endpoints,
         }
     }
@@ -119,68 +114,73 @@ impl Candidate {
     }
 
     fn pick_endpoint(&self, key: u64, skip: &impl Fn(EndpointIndex) -> bool) -> Option<EndpointIndex> {
-        let (position, _) = least(key, &self.hashes, |at| !skip(self.endpoint(at)))?;
+        let (position, _) = least(key, &self.hashes, u64::MAX, |at| !skip(self.endpoint(at)))?;
         Some(self.endpoint(position))
     }
 
     fn endpoint(&self, position: usize) -> EndpointIndex {
-        EndpointIndex {
-            group: self.index,
-            endpoint: self.endpoints[position],
-        }
+        EndpointIndex { group: self.index, endpoint: self.endpoints[position] }
     }
 }
 
 /// The group that is ahead so far.
-#[derive(Clone, Copy)]
 struct Leader<'a> {
     group: &'a Candidate,
     hash: u64,
-    /// [`negative_log2`] of `hash`, once somebody had to know.
-    logarithm: Option<u128>,
+    /// Its cost and what follows from it, once another class of weights had to know.
+    score: Option<Score>,
+}
+
+/// What a group's hash costs.
+#[derive(Clone, Copy)]
+struct Score {
+    /// [`negative_log2`] of the hash.
+    logarithm: u128,
+    /// The same divided by the weight, rounded up.
+    cost: u128,
 }
 
 impl<'a> Leader<'a> {
     fn new(group: &'a Candidate, hash: u64) -> Self {
-        Self {
-            group,
-            hash,
-            logarithm: None,
-        }
+        Self { group, hash, score: None }
+    }
+
+    fn score(&mut self) -> Score {
+        *self.score.get_or_insert_with(|| {
+            let logarithm = negative_log2(self.hash);
+            Score { logarithm, cost: logarithm.div_ceil(u128::from(self.group.weight)) }
+        })
+    }
+
+    /// The largest hash with which a group of `weight` could be ahead of this one.
+    fn limit(&mut self, weight: u32) -> u64 {
+        largest_hash_within(self.score().cost * u128::from(weight))
     }
 
     /// Who of the two costs less: `logarithm / weight`, compared without a division.
-    fn against(mut self, challenger: Self) -> Self {
-        let logarithm = *self.logarithm.get_or_insert_with(|| negative_log2(self.hash));
-        let own = logarithm * u128::from(challenger.group.weight);
-        let weight = u128::from(self.group.weight);
-        if at_least(challenger.hash) * weight > own {
-            return self;
-        }
-        let logarithm = negative_log2(challenger.hash);
-        if (logarithm * weight, challenger.group.rank) < (own, self.group.rank) {
-            Self {
-                logarithm: Some(logarithm),
-                ..challenger
-            }
-        } else {
-            self
-        }
+    fn against(mut self, mut challenger: Self) -> Self {
+        let cost = |leader: &mut Self, other: &Self| leader.score().logarithm * u128::from(other.group.weight);
+        let own = cost(&mut self, &challenger);
+        let its = cost(&mut challenger, &self);
+        if (its, challenger.group.rank) < (own, self.group.rank) { challenger } else { self }
     }
 }
 
-/// Where the least of `hashes`, mixed with `key`, is among those that may be taken, and how much it is. The first of
-/// several.
-fn least(key: u64, hashes: &[u64], may_take: impl Fn(usize) -> bool) -> Option<(usize, u64)> {
-    let mut best: Option<(usize, u64)> = None;
-    for (position, &hash) in hashes.iter().enumerate() {
+/// Where the least of `hashes`, mixed with `key`, is, and how much it is: among those that may be taken and up to `limit`.
+/// The first of several.
+#[inline]
+fn least(key: u64, hashes: &[u64], limit: u64, may_take: impl Fn(usize) -> bool) -> Option<(usize, u64)> {
+    let mut least = limit;
+    let mut at = None;
+    for (position, &hash) in hashes.iter().enumerate().rev() {
         let mixed = mix(key, hash);
-        // `may_take` is asked last: only of the few that would be the best so far.
-        if best.is_none_or(|(_, least)| mixed < least) && may_take(position) {
-            best = Some((position, mixed));
+        // `may_take` is asked last: only of the few that would be the least so far.
+        if mixed <= least && may_take(position) {
+            least = mixed;
+            at = Some(position);
         }
     }
-    best
+    Some((at?, least))
 }
 
 /// Seeds that keep a key, a group and an endpoint of the same name apart.

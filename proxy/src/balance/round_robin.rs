@@ -11,6 +11,8 @@ pub struct RoundRobin {
     groups: Arc<[Group]>,
     /// One for each group of `groups`, in its order.
     turns: Vec<Turn>,
+    /// The [`Turn::relief`] at which a failed group's client was taken last.
+    last_relief: u128,
 }
 
 impl RoundRobin {
@@ -21,14 +23,16 @@ impl RoundRobin {
             .map(|group| Turn {
                 weight: if group.endpoints.is_empty() { 0 } else { i64::from(group.weight) },
                 current: 0,
+                relief: relief_step(group.weight) / 2,
                 queue: (0..group.endpoints.len()).collect(),
             })
             .collect();
-        Self { groups, turns }
+        Self { groups, turns, last_relief: 0 }
     }
 
     /// Takes over from `old`, the state of the list before this one: groups and endpoints that stayed (by identity) keep
-    /// their place in the rotation, and what is new queues behind them.
+    /// their place in the rotation, and what is new queues behind them. A place is a part of a round, whatever the weights
+    /// are now.
     pub fn carry_over(&mut self, old: &Self) {
         let (total, old_total) = (self.total(), old.total());
         let mut old_turns: HashMap<&str, (&Group, &Turn)> = HashMap::new();
@@ -53,25 +57,24 @@ impl RoundRobin {
     /// The endpoint for the next client, among those for which `skip` is false; `None` if none is left.
     ///
     /// What is skipped loses no turn and gives none away: the others go on among themselves by their weights. `skip`
-    /// must answer the same each time that it is asked within one call.
+    /// must answer the same each time that it is asked within one call. For a client's further choices there is
+    /// [`RoundRobin::pick_after`].
     pub fn pick(&mut self, skip: impl Fn(EndpointIndex) -> bool) -> Option<EndpointIndex> {
         let group = self.pick_group(&skip)?;
         self.turns[group].pick_endpoint(group, &skip)
     }
 
     /// The next choice for the client that `failed` could not take: another endpoint of the same group, for that group
-    /// had its turn; where none is left, one of the next group. `skip` is true at least for all that the client has
-    /// tried.
-    pub fn pick_after(
-        &mut self,
-        failed: EndpointIndex,
-        skip: impl Fn(EndpointIndex) -> bool,
-    ) -> Option<EndpointIndex> {
-        self.turns
-            .get_mut(failed.group)
-            .filter(|turn| turn.weight > 0)
-            .and_then(|turn| turn.pick_endpoint(failed.group, &skip))
-            .or_else(|| self.pick(skip))
+    /// had its turn; where none is left, one of another group. `skip` is true at least for all that the client has tried.
+    ///
+    /// Groups relieve a failed one by their weights, and their own turns stay as they are.
+    pub fn pick_after(&mut self, failed: EndpointIndex, skip: impl Fn(EndpointIndex) -> bool) -> Option<EndpointIndex> {
+        let same = self.turns.get_mut(failed.group).filter(|turn| turn.weight > 0);
+        if let Some(endpoint) = same.and_then(|turn| turn.pick_endpoint(failed.group, &skip)) {
+            return Some(endpoint);
+        }
+        let group = self.pick_relief(&skip)?;
+        self.turns[group].pick_endpoint(group, &skip)
     }
 
     /// Each group that can serve gains its weight, the one that has most is chosen and pays what all have gained.
@@ -93,6 +96,24 @@ impl RoundRobin {
         Some(group)
     }
 
+    /// The one whose next relief is due first. This isn't [`RoundRobin::pick_group`] again: there all who are asked share
+    /// one account, in which a group that is left out for some picks and not for others tilts the shares of the rest.
+    fn pick_relief(&mut self, skip: &impl Fn(EndpointIndex) -> bool) -> Option<usize> {
+        let mut first: Option<(usize, u128)> = None;
+        for (group, turn) in self.turns.iter().enumerate() {
+            // Who failed itself for a while has no more to catch up than one.
+            let due = turn.relief.max(self.last_relief);
+            let is_first = turn.weight > 0 && first.is_none_or(|(_, least)| due < least);
+            if is_first && turn.is_available(group, skip) {
+                first = Some((group, due));
+            }
+        }
+        let (group, due) = first?;
+        self.last_relief = due;
+        self.turns[group].relief = due + relief_step(self.groups[group].weight);
+        Some(group)
+    }
+
     fn total(&self) -> i64 {
         self.turns.iter().map(|turn| turn.weight).sum()
     }
@@ -105,6 +126,8 @@ struct Turn {
     weight: i64,
     /// What the group has gained and not yet spent.
     current: i64,
+    /// When it next takes a failed group's client, on a clock of its own that only such clients advance.
+    relief: u128,
     /// Indices of the group's endpoints, the next one in front. Who was chosen goes to the end, so that one who is
     /// passed over keeps its place and its successor doesn't serve twice as often.
     queue: VecDeque<usize>,
@@ -116,14 +139,16 @@ impl Turn {
     }
 
     fn pick_endpoint(&mut self, group: usize, skip: &impl Fn(EndpointIndex) -> bool) -> Option<EndpointIndex> {
-        let position = self
-            .queue
-            .iter()
-            .position(|&endpoint| !skip(EndpointIndex { group, endpoint }))?;
+        let position = self.queue.iter().position(|&endpoint| !skip(EndpointIndex { group, endpoint }))?;
         let endpoint = self.queue.remove(position)?;
         self.queue.push_back(endpoint);
         Some(EndpointIndex { group, endpoint })
     }
+}
+
+/// How far apart the clients are that a group of this weight takes over: the heavier, the nearer.
+fn relief_step(weight: u32) -> u128 {
+    (1 << 64) / u128::from(weight.max(1))
 }
 
 /// What a group has gained, as the same part of a turn under other weights.
@@ -137,15 +162,10 @@ fn rescale(current: i64, old_total: i64, total: i64) -> i64 {
 
 /// The endpoints that stayed in the order of the old queue, then the new ones.
 fn requeue(endpoints: &[String], old_endpoints: &[String], old_queue: &VecDeque<usize>) -> VecDeque<usize> {
-    let places: HashMap<&str, usize> = endpoints
-        .iter()
-        .enumerate()
-        .map(|(index, identity)| (identity.as_str(), index))
-        .collect();
-    let stayed: Vec<usize> = old_queue
-        .iter()
-        .filter_map(|&old| places.get(old_endpoints[old].as_str()).copied())
-        .collect();
+    let places: HashMap<&str, usize> =
+        endpoints.iter().enumerate().map(|(index, identity)| (identity.as_str(), index)).collect();
+    let stayed: Vec<usize> =
+        old_queue.iter().filter_map(|&old| places.get(old_endpoints[old].as_str()).copied()).collect();
     let known: HashSet<usize> = stayed.iter().copied().collect();
     let new = (0..endpoints.len()).filter(|index| !known.contains(index));
     stayed.iter().copied().chain(new).collect()

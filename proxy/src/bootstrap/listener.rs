@@ -1,17 +1,18 @@
-//! A listener, as the file and as the flag have it.
+//! A listener, as the file and the flag have it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected};
+use streamgate_crds::problem::WordError;
 
 /// A place where clients come in.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
-    /// The name by which a StreamRoute refers to it: a DNS label (RFC 1123).
+    /// The name by which a `StreamRoute` refers to it: a DNS label (RFC 1123).
     pub name: String,
-    /// The address and port it listens on.
+    /// The address and port it listens on; with port 0, one that is free.
     #[serde(deserialize_with = "deserialize_address")]
     pub address: SocketAddr,
     /// What is spoken there.
@@ -19,7 +20,7 @@ pub struct Listener {
 }
 
 /// What is spoken on a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Protocol {
     /// MQTT in the clear.
@@ -29,26 +30,29 @@ pub enum Protocol {
 }
 
 impl FromStr for Listener {
-    type Err = String;
+    type Err = WordError;
 
-    /// Reads `name=plain,address=0.0.0.0:1883,protocol=MQTT`, in any order.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    /// Reads `name=plain,address=0.0.0.0:1883,protocol=MQTT`, its parts in any order.
+    fn from_str(text: &str) -> Result<Self, WordError> {
         let (mut name, mut address, mut protocol) = (None, None, None);
         for part in text.split(',') {
-            let (key, value) = part
-                .split_once('=')
-                .ok_or_else(|| format!("`{part}` has no `=`; wanted {EXAMPLE}"))?;
+            let Some((key, value)) = part.split_once('=') else {
+                return Err(WordError::new(format!("`{part}`"), EXAMPLE));
+            };
             let is_second = match key {
                 "name" => name.replace(value.to_owned()).is_some(),
                 "address" => address.replace(parse_address(value)?).is_some(),
                 "protocol" => protocol.replace(value.parse()?).is_some(),
-                _ => return Err(format!("`{key}` is unknown; wanted {EXAMPLE}")),
+                _ => return Err(WordError::new(format!("`{key}=`"), EXAMPLE)),
             };
             if is_second {
-                return Err(format!("`{key}` comes twice; wanted {EXAMPLE}"));
+                return Err(WordError::new(
+                    format!("`{key}=` a second time"),
+                    "it once; further listeners by further flags",
+                ));
             }
         }
-        let missing = |key: &str| format!("`{key}=` is missing; wanted {EXAMPLE}");
+        let missing = |key: &str| WordError::new(format!("no `{key}=`"), EXAMPLE);
         Ok(Self {
             name: name.ok_or_else(|| missing("name"))?,
             address: address.ok_or_else(|| missing("address"))?,
@@ -57,34 +61,46 @@ impl FromStr for Listener {
     }
 }
 
-impl FromStr for Protocol {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "MQTT" => Ok(Self::Mqtt),
-            "MQTTS" => Ok(Self::Mqtts),
-            _ => Err(format!("protocol `{text}` is unknown; wanted `MQTT` or `MQTTS`")),
+impl Protocol {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mqtt => "MQTT",
+            Self::Mqtts => "MQTTS",
         }
     }
 }
 
-/// Reads an address and a port.
-pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+impl FromStr for Protocol {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        match text {
+            "MQTT" => Ok(Self::Mqtt),
+            "MQTTS" => Ok(Self::Mqtts),
+            _ => Err(WordError::new(format!("the protocol `{text}`"), "`MQTT` or `MQTTS`")),
+        }
+    }
+}
+
+/// Reads an IP address with its port.
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, WordError> {
     text.parse().map_err(|_| {
-        let example = match text.rsplit_once(':') {
-            _ if text.parse::<std::net::Ipv6Addr>().is_ok() => format!("`[{text}]:1883`"),
-            Some((host, port)) if port.parse::<u16>().is_ok() && host.is_empty() => format!("`0.0.0.0:{port}`"),
-            None if text.parse::<u16>().is_ok() => format!("`0.0.0.0:{text}`"),
-            _ => "`0.0.0.0:1883` or `[::1]:8883`".to_owned(),
+        let example = if text.parse::<Ipv6Addr>().is_ok() {
+            format!("`[{text}]:1883`")
+        } else if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
+            format!("`0.0.0.0:{port}` or `[::]:{port}`")
+        } else {
+            "`0.0.0.0:1883` or `[::1]:8883`".to_owned()
         };
-        format!("address `{text}` is none; wanted an IP address and a port, such as {example}")
+        WordError::new(format!("`{text}`"), format!("an IP address with a port: {example}"))
     })
 }
 
 /// [`parse_address`] for serde.
 pub(super) fn deserialize_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    parse_address(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    let text = String::deserialize(deserializer)?;
+    parse_address(&text).map_err(|error| Error::invalid_value(Unexpected::Other(&error.found), &error.wanted.as_str()))
 }
 
-const EXAMPLE: &str = "such as name=plain,address=0.0.0.0:1883,protocol=MQTT";
+const EXAMPLE: &str = "name=plain,address=0.0.0.0:1883,protocol=MQTT";

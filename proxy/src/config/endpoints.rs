@@ -1,5 +1,5 @@
-//! A file under `endpoints/`: a Service and its EndpointSlices as Kubernetes has them, and which endpoints a port of the
-//! Service means.
+//! A file under `endpoints/`: a Service and its endpoint slices as Kubernetes has them, and which endpoints a port of
+//! the Service means.
 //!
 //! The rules are kube-proxy's:
 //! - The Service's port gives a name, and each slice's port of that name gives the number at its endpoints. Without the
@@ -13,14 +13,12 @@ mod manifest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use streamgate_crds::problem::Problem;
+use streamgate_crds::problem::{Problem, WordError};
 use streamgate_crds::stream_route::ServicePort;
 
 /// What a file under `endpoints/` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceEndpoints {
-    /// The file's path, for problems.
-    file: String,
     /// What the Service says; `None` where the file has slices alone.
     service: Option<Service>,
     slices: Vec<Slice>,
@@ -66,31 +64,28 @@ impl ServiceEndpoints {
     ///
     /// # Errors
     ///
-    /// There is no such port; the problem says which there are. Its field is `port`: the reference's, not the file's.
-    pub fn resolve(&self, port: &ServicePort) -> Result<Resolved, Problem> {
+    /// There is no such port; it says which there are.
+    pub fn resolve(&self, port: &ServicePort) -> Result<Resolved, WordError> {
         match &self.service {
             Some(service) => self.resolve_by_service(service, port),
             None => self.resolve_by_slices(port),
         }
     }
 
-    fn resolve_by_service(&self, service: &Service, port: &ServicePort) -> Result<Resolved, Problem> {
+    fn resolve_by_service(&self, service: &Service, port: &ServicePort) -> Result<Resolved, WordError> {
         let known = service.ports.iter().find(|known| known.is(port));
         match (&service.external_name, known, port) {
             (Some(host), Some(NamedPort { number, .. }), _) | (Some(host), None, ServicePort::Number(number)) => {
-                Ok(Resolved::External {
-                    host: host.clone(),
-                    port: *number,
-                })
+                Ok(Resolved::External { host: host.clone(), port: *number })
             }
             (None, Some(known), _) => Ok(self.endpoints(|slice| slice.port_named(&known.name))),
-            (_, None, _) => Err(self.unknown_port(port, "the Service", &service.ports)),
+            (_, None, _) => Err(unknown_port(port, "the Service", &service.ports)),
         }
     }
 
-    fn resolve_by_slices(&self, port: &ServicePort) -> Result<Resolved, Problem> {
+    fn resolve_by_slices(&self, port: &ServicePort) -> Result<Resolved, WordError> {
         let known: Vec<NamedPort> = self.slices.iter().flat_map(|slice| slice.ports.iter().cloned()).collect();
-        let anything_goes = self.slices.iter().any(|slice| slice.any_port);
+        let anything_goes = self.slices.iter().any(|slice| slice.any_port && !slice.entries.is_empty());
         let nobody_there = self.slices.iter().all(|slice| slice.entries.is_empty());
         let is_known = known.iter().any(|known| known.is(port));
         match port {
@@ -99,7 +94,7 @@ impl ServiceEndpoints {
                 Ok(self.endpoints(|slice| slice.has_port(*number).then_some(*number)))
             }
             ServicePort::Name(name) if is_known => Ok(self.endpoints(|slice| slice.port_named(name))),
-            _ => Err(self.unknown_port(port, "the EndpointSlices", &known)),
+            _ => Err(unknown_port(port, "the EndpointSlices", &known)),
         }
     }
 
@@ -127,32 +122,9 @@ impl ServiceEndpoints {
         Resolved::Endpoints(
             addresses
                 .into_iter()
-                .map(|(identity, addresses)| Endpoint {
-                    identity,
-                    addresses: addresses.into_iter().collect(),
-                })
+                .map(|(identity, addresses)| Endpoint { identity, addresses: addresses.into_iter().collect() })
                 .collect(),
         )
-    }
-
-    fn unknown_port(&self, port: &ServicePort, whose: &str, known: &[NamedPort]) -> Problem {
-        let known: BTreeSet<String> = known.iter().map(NamedPort::to_string).collect();
-        Problem {
-            file: Some(self.file.clone()),
-            object: None,
-            field: "port".to_owned(),
-            found: match port {
-                ServicePort::Number(number) => format!("`{number}`"),
-                ServicePort::Name(name) => format!("`{name}`"),
-            },
-            wanted: if known.is_empty() {
-                format!("a TCP port of {whose}, which has none")
-            } else {
-                let known: Vec<String> = known.into_iter().collect();
-                format!("a TCP port of {whose}: {}", known.join(", "))
-            },
-            location: None,
-        }
     }
 }
 
@@ -164,7 +136,7 @@ struct Service {
     ports: Vec<NamedPort>,
 }
 
-/// An EndpointSlice.
+/// An `EndpointSlice`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Slice {
     ports: Vec<NamedPort>,
@@ -224,6 +196,17 @@ enum State {
     Ready,
     ServingWhileTerminating,
     NotReady,
+}
+
+fn unknown_port(port: &ServicePort, whose: &str, known: &[NamedPort]) -> WordError {
+    let known: BTreeSet<String> = known.iter().map(NamedPort::to_string).collect();
+    let wanted = if known.is_empty() {
+        format!("a TCP port of {whose}, of which there is none")
+    } else {
+        let known: Vec<String> = known.into_iter().collect();
+        format!("a TCP port of {whose}: {}", known.join(", "))
+    };
+    WordError::new(format!("the port `{port}`"), wanted)
 }
 
 #[cfg(test)]

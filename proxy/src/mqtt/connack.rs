@@ -16,14 +16,9 @@ pub fn refusal(form: Form, refusal: Refusal, reason: &str) -> Option<Vec<u8>> {
             let (reason, limit) = match maximum {
                 MaximumPacketSize::Unknown => ("", usize::MAX),
                 MaximumPacketSize::Absent => (reason, usize::MAX),
-                MaximumPacketSize::Known(bytes) => {
-                    (reason, usize::try_from(bytes).unwrap_or(usize::MAX))
-                }
+                MaximumPacketSize::Known(bytes) => (reason, usize::try_from(bytes).unwrap_or(usize::MAX)),
             };
-            [reason, ""]
-                .into_iter()
-                .map(|reason| v5(code, reason))
-                .find(|packet| packet.len() <= limit)
+            [reason, ""].into_iter().map(|reason| v5(code, reason)).find(|packet| packet.len() <= limit)
         }
     }
 }
@@ -48,11 +43,7 @@ fn reason_string(reason: &str) -> Vec<u8> {
             break;
         }
         // U+0000 may not stand in a string [MQTT-1.5.4-2], and other control characters should not.
-        text.push(if character.is_control() {
-            ' '
-        } else {
-            character
-        });
+        text.push(if character.is_control() { ' ' } else { character });
     }
     // Never fails: MAX_REASON_BYTES is less.
     let length = u16::try_from(text.len()).unwrap_or(0);
@@ -106,19 +97,14 @@ mod tests {
     fn before_mqtt_5_a_refusal_is_four_bytes() {
         for (reason, code, _) in REFUSALS {
             let expected = code.map(|code| vec![0x20, 0x02, 0x00, code]);
-            assert_eq!(
-                refusal(Form::V3, reason, "not sent"),
-                expected,
-                "{reason:?}"
-            );
+            assert_eq!(refusal(Form::V3, reason, "not sent"), expected, "{reason:?}");
         }
     }
 
     #[test]
     fn in_mqtt_5_a_refusal_carries_a_reason_string() {
         for (reason, _, code) in REFUSALS {
-            let expected =
-                code.map(|code| vec![0x20, 0x08, 0x00, code, 0x05, 0x1F, 0x00, 0x02, b'n', b'o']);
+            let expected = code.map(|code| vec![0x20, 0x08, 0x00, code, 0x05, 0x1F, 0x00, 0x02, b'n', b'o']);
             let form = Form::V5(MaximumPacketSize::Absent);
             assert_eq!(refusal(form, reason, "no"), expected, "{reason:?}");
         }
@@ -126,18 +112,12 @@ mod tests {
 
     #[test]
     fn without_a_reason_there_are_no_properties() {
-        assert_eq!(
-            v5_refusal(MaximumPacketSize::Absent, ""),
-            Some(vec![0x20, 0x03, 0x00, 0x88, 0x00])
-        );
+        assert_eq!(v5_refusal(MaximumPacketSize::Absent, ""), Some(vec![0x20, 0x03, 0x00, 0x88, 0x00]));
     }
 
     #[test]
     fn the_reason_string_is_left_out_where_the_maximum_packet_size_is_not_known() {
-        assert_eq!(
-            v5_refusal(MaximumPacketSize::Unknown, "no"),
-            Some(vec![0x20, 0x03, 0x00, 0x88, 0x00])
-        );
+        assert_eq!(v5_refusal(MaximumPacketSize::Unknown, "no"), Some(vec![0x20, 0x03, 0x00, 0x88, 0x00]));
     }
 
     #[test]
@@ -165,10 +145,7 @@ mod tests {
         let text = "x".repeat(200);
         let packet = v5_refusal(MaximumPacketSize::Absent, &text).unwrap();
         // The property has 203 bytes, the body 2 + 2 + 203.
-        assert_eq!(
-            packet[..9],
-            [0x20, 0xCF, 0x01, 0, 0x88, 0xCB, 0x01, 0x1F, 0]
-        );
+        assert_eq!(packet[..9], [0x20, 0xCF, 0x01, 0, 0x88, 0xCB, 0x01, 0x1F, 0]);
         assert_eq!(packet[9], 200);
         assert_eq!(&packet[10..], text.as_bytes());
     }

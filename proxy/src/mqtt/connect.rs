@@ -164,9 +164,7 @@ impl ConnectDecoder {
                 }
             }
         }
-        Ok(Progress::Complete {
-            packet_len: self.packet_end,
-        })
+        Ok(Progress::Complete { packet_len: self.packet_end })
     }
 
     /// The CONNECT, once [`ConnectDecoder::decode`] has said that it is whole; `None` before. `buffer` is

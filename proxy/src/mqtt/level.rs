@@ -110,10 +110,7 @@ mod tests {
 
     #[test]
     fn a_set_is_written_for_people() {
-        assert_eq!(
-            LevelSet::ALL.to_string(),
-            "3 (MQTT 3.1), 4 (MQTT 3.1.1), 5 (MQTT 5.0)"
-        );
+        assert_eq!(LevelSet::ALL.to_string(), "3 (MQTT 3.1), 4 (MQTT 3.1.1), 5 (MQTT 5.0)");
         assert_eq!(LevelSet::new(&[5]).to_string(), "5 (MQTT 5.0)");
         assert_eq!(LevelSet::new(&[]).to_string(), "none");
     }

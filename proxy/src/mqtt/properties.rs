@@ -41,20 +41,11 @@ impl Properties {
                 "{what} passes the end of the packet: it says {length}, {left} bytes are left"
             )));
         }
-        Ok(Self {
-            owner,
-            range: start..start + length,
-            seen: 0,
-            maximum_packet_size: None,
-        })
+        Ok(Self { owner, range: start..start + length, seen: 0, maximum_packet_size: None })
     }
 
     /// Reads the property at `position`. Gives the position after it, or `None` after the last one.
-    pub(super) fn read_next(
-        &mut self,
-        buffer: &[u8],
-        position: usize,
-    ) -> Result<Option<usize>, Stop> {
+    pub(super) fn read_next(&mut self, buffer: &[u8], position: usize) -> Result<Option<usize>, Stop> {
         if position >= self.range.end {
             return self.check_whole().map(|()| None);
         }
@@ -80,23 +71,17 @@ impl Properties {
         // An identifier is a Variable Byte Integer, but no property has one of more than one byte, so
         // the first byte settles it.
         let Some(property) = Property::find(identifier) else {
-            return Err(Stop::malformed(format!(
-                "there is no property 0x{identifier:02X} in a CONNECT or a will"
-            )));
+            return Err(Stop::malformed(format!("there is no property 0x{identifier:02X} in a CONNECT or a will")));
         };
         if !property.owners.contains(&self.owner) {
             let place = match self.owner {
                 Owner::Connect => "among the CONNECT's own properties",
                 Owner::Will => "among the will's properties",
             };
-            return Err(Stop::malformed(format!(
-                "property {property} may not stand {place}"
-            )));
+            return Err(Stop::malformed(format!("property {property} may not stand {place}")));
         }
         if self.seen & property.bit() != 0 && property.identifier != USER_PROPERTY {
-            return Err(Stop::protocol_error(format!(
-                "property {property} appears twice"
-            )));
+            return Err(Stop::protocol_error(format!("property {property} appears twice")));
         }
         Ok(property)
     }
@@ -109,14 +94,9 @@ impl Properties {
             }
             // Of the Payload Format Indicator the specification says only that it is 0 or 1; a byte that
             // is neither can be read, so it isn't malformed.
-            (
-                REQUEST_PROBLEM_INFORMATION
-                | REQUEST_RESPONSE_INFORMATION
-                | PAYLOAD_FORMAT_INDICATOR,
-                2..,
-            ) => Err(Stop::protocol_error(format!(
-                "property {property} is {number}, but may only be 0 or 1"
-            ))),
+            (REQUEST_PROBLEM_INFORMATION | REQUEST_RESPONSE_INFORMATION | PAYLOAD_FORMAT_INDICATOR, 2..) => {
+                Err(Stop::protocol_error(format!("property {property} is {number}, but may only be 0 or 1")))
+            }
             (MAXIMUM_PACKET_SIZE, size) => {
                 self.maximum_packet_size = Some(size);
                 Ok(())
@@ -142,10 +122,7 @@ impl Properties {
 ///
 /// What is wrong with the properties is of no matter here. Of several values the smallest counts, and 0,
 /// which no client may ask for, is none.
-pub(super) fn find_maximum_packet_size(
-    buffer: &[u8],
-    properties: Range<usize>,
-) -> MaximumPacketSize {
+pub(super) fn find_maximum_packet_size(buffer: &[u8], properties: Range<usize>) -> MaximumPacketSize {
     let mut found: Option<u32> = None;
     let mut reader = Reader::new(buffer, properties.clone(), "the packet");
     let stop = match reader.variable_byte_integer("the property length") {
@@ -206,9 +183,7 @@ enum Value {
 
 impl Property {
     fn find(identifier: u8) -> Option<&'static Self> {
-        PROPERTIES
-            .iter()
-            .find(|property| property.identifier == identifier)
+        PROPERTIES.iter().find(|property| property.identifier == identifier)
     }
 
     /// Reads whichever property comes next.
@@ -231,9 +206,7 @@ impl Property {
                 Value::Data
             }
             DataType::Utf8String => Value::Text(reader.binary_data(self)?),
-            DataType::Utf8StringPair => {
-                Value::TextPair(reader.binary_data(self)?, reader.binary_data(self)?)
-            }
+            DataType::Utf8StringPair => Value::TextPair(reader.binary_data(self)?, reader.binary_data(self)?),
         })
     }
 
@@ -249,18 +222,8 @@ impl fmt::Display for Property {
     }
 }
 
-const fn property(
-    identifier: u8,
-    name: &'static str,
-    data_type: DataType,
-    owners: &'static [Owner],
-) -> Property {
-    Property {
-        identifier,
-        name,
-        data_type,
-        owners,
-    }
+const fn property(identifier: u8, name: &'static str, data_type: DataType, owners: &'static [Owner]) -> Property {
+    Property { identifier, name, data_type, owners }
 }
 
 const PAYLOAD_FORMAT_INDICATOR: u8 = 0x01;

@@ -44,12 +44,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(buffer: &'a [u8], values: Range<usize>, enclosure: &'static str) -> Self {
-        Self {
-            buffer,
-            position: values.start,
-            end: values.end,
-            enclosure,
-        }
+        Self { buffer, position: values.start, end: values.end, enclosure }
     }
 
     /// One byte. `what` names the value in messages, as in all that follow.
@@ -68,10 +63,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A Variable Byte Integer (1.5.5), which must be as short as can be \[MQTT-1.5.5-1\].
-    pub(super) fn variable_byte_integer(
-        &mut self,
-        what: impl Display + Copy,
-    ) -> Result<usize, Stop> {
+    pub(super) fn variable_byte_integer(&mut self, what: impl Display + Copy) -> Result<usize, Stop> {
         let until = self.end.min(self.buffer.len());
         let here = self.buffer.get(self.position..until).unwrap_or_default();
         match VariableByteInteger::read(here) {
@@ -84,9 +76,7 @@ impl<'a> Reader<'a> {
                 self.position += bytes;
                 Ok(value)
             }
-            VariableByteInteger::TooLong => {
-                Err(Stop::malformed(format!("{what} is longer than four bytes")))
-            }
+            VariableByteInteger::TooLong => Err(Stop::malformed(format!("{what} is longer than four bytes"))),
             VariableByteInteger::Partial => {
                 if self.position + here.len() >= self.end {
                     return Err(self.passes_end(what, here.len() + 1));
@@ -111,22 +101,14 @@ impl<'a> Reader<'a> {
 
     /// Surrogates, overlong forms and U+0000 may not stand in a string \[MQTT-1.5.4-1\], \[MQTT-1.5.4-2\].
     /// Control characters and non-characters "should not", which the broker may judge.
-    pub(super) fn check_utf8(
-        &self,
-        text: &Range<usize>,
-        what: impl Display + Copy,
-    ) -> Result<(), Stop> {
+    pub(super) fn check_utf8(&self, text: &Range<usize>, what: impl Display + Copy) -> Result<(), Stop> {
         let bytes = self.buffer.get(text.clone()).unwrap_or_default();
         if let Err(error) = str::from_utf8(bytes) {
             let at = error.valid_up_to();
-            return Err(Stop::malformed(format!(
-                "{what} is not UTF-8 (at its byte {at})"
-            )));
+            return Err(Stop::malformed(format!("{what} is not UTF-8 (at its byte {at})")));
         }
         if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-            return Err(Stop::malformed(format!(
-                "{what} has the character U+0000 in it (at its byte {at})"
-            )));
+            return Err(Stop::malformed(format!("{what} has the character U+0000 in it (at its byte {at})")));
         }
         Ok(())
     }
@@ -136,10 +118,7 @@ impl<'a> Reader<'a> {
         self.end.saturating_sub(self.position)
     }
 
-    fn integer<const BYTES: usize>(
-        &mut self,
-        what: impl Display + Copy,
-    ) -> Result<[u8; BYTES], Stop> {
+    fn integer<const BYTES: usize>(&mut self, what: impl Display + Copy) -> Result<[u8; BYTES], Stop> {
         let integer = self.take(BYTES, what)?;
         let bytes = self.buffer.get(integer).and_then(|b| b.try_into().ok());
         bytes.ok_or(Stop::NeedMore)
@@ -161,9 +140,7 @@ impl<'a> Reader<'a> {
     fn passes_end(&self, what: impl Display + Copy, bytes: usize) -> Stop {
         let left = self.left();
         let enclosure = self.enclosure;
-        Stop::malformed(format!(
-            "{what} passes the end of {enclosure}: it wants {bytes} more bytes, {left} are left"
-        ))
+        Stop::malformed(format!("{what} passes the end of {enclosure}: it wants {bytes} more bytes, {left} are left"))
     }
 }
 
@@ -189,11 +166,7 @@ impl VariableByteInteger {
                 return Self::Whole { value, bytes };
             }
         }
-        if bytes.len() < MAX_VARIABLE_BYTES {
-            Self::Partial
-        } else {
-            Self::TooLong
-        }
+        if bytes.len() < MAX_VARIABLE_BYTES { Self::Partial } else { Self::TooLong }
     }
 }
 
@@ -228,10 +201,7 @@ mod tests {
     #[test]
     fn variable_byte_integers_are_as_the_specification_has_them() {
         for (value, bytes) in LIMITS {
-            let expected = VariableByteInteger::Whole {
-                value,
-                bytes: bytes.len(),
-            };
+            let expected = VariableByteInteger::Whole { value, bytes: bytes.len() };
             assert_eq!(VariableByteInteger::read(bytes), expected);
             assert_eq!(minimal_bytes(value), bytes.len());
             for cut in 0..bytes.len() {

@@ -1,89 +1,99 @@
-//! The Kubernetes objects of an endpoints file, slimmed: fields that say nothing about who serves are not looked at.
+//! The Kubernetes objects of an endpoints file, slimmed: what says nothing about who serves is passed over.
 
 use std::net::IpAddr;
 
 use serde::Deserialize;
-use serde_saphyr::{Spanned, budget, options};
 use streamgate_crds::problem::Problem;
+use streamgate_crds::yaml::Document;
 
 use super::{Entry, NamedPort, Service, ServiceEndpoints, Slice, State};
-use crate::config::yaml;
 
+/// Reads the text of `file`, which is of the Service `namespace`/`service`.
 pub(super) fn read(file: &str, namespace: &str, service: &str, text: &str) -> Result<ServiceEndpoints, Vec<Problem>> {
-    // Room for the endpoints of a very large Service, which pass the reader's own bounds.
-    let options = options! {
-        budget: budget! { max_nodes: MAX_NODES, max_events: 2 * MAX_NODES },
-        with_snippet: false,
-    };
-    let documents: Vec<Spanned<Document>> = serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|error| vec![yaml::problem(file, text, &error)])?;
-    let mut reader = Reader {
-        file,
-        namespace,
-        service_name: service,
-        service: None,
-        slices: Vec::new(),
-        problems: Vec::new(),
-    };
-    for document in &documents {
-        reader.read_document(document);
+    let mut reader =
+        Reader { namespace, service_name: service, service: None, slices: Vec::new(), problems: Vec::new() };
+    let mut problems = Vec::new();
+    match Document::parse_all(text) {
+        Ok(documents) => {
+            for document in documents {
+                match document.read_known::<Object>() {
+                    Ok(object) => reader.read_object("", &object),
+                    Err(wrong) => reader.problems.extend(wrong),
+                }
+                problems.extend(reader.problems.drain(..).map(|problem| document.place(problem)));
+            }
+        }
+        Err(problem) => problems.push(problem),
     }
-    reader.finish()
+    if reader.service.is_none() && reader.slices.is_empty() && problems.is_empty() {
+        let wanted = "the Service and its EndpointSlices, or the EndpointSlices alone";
+        problems.push(Problem::new("", "neither a Service nor an EndpointSlice", wanted));
+    }
+    if problems.is_empty() {
+        Ok(ServiceEndpoints { service: reader.service, slices: reader.slices })
+    } else {
+        Err(problems.into_iter().map(|problem| problem.in_file(file)).collect())
+    }
 }
 
-/// Any of the objects: a Service (`spec`), an EndpointSlice (`addressType`, `endpoints`, `ports`), a List (`items`).
+/// Any of the objects: a Service (`spec`), an `EndpointSlice` (`addressType`, `endpoints`, `ports`), a List (`items`).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
-    api_version: Option<Spanned<String>>,
-    kind: Option<Spanned<String>>,
+struct Object {
+    api_version: Option<String>,
+    kind: Option<String>,
     metadata: Option<Metadata>,
     spec: Option<ServiceSpec>,
-    address_type: Option<Spanned<String>>,
-    endpoints: Option<Vec<Spanned<EndpointEntry>>>,
-    ports: Option<Vec<SlicePort>>,
-    items: Option<Vec<Spanned<Document>>>,
+    address_type: Option<String>,
+    #[serde(default)]
+    endpoints: Vec<EndpointEntry>,
+    #[serde(default)]
+    ports: Vec<SlicePort>,
+    #[serde(default)]
+    items: Vec<Object>,
 }
 
 #[derive(Deserialize)]
 struct Metadata {
-    name: Option<Spanned<String>>,
-    namespace: Option<Spanned<String>>,
+    name: Option<String>,
+    namespace: Option<String>,
     labels: Option<Labels>,
 }
 
 #[derive(Deserialize)]
 struct Labels {
     #[serde(rename = "kubernetes.io/service-name")]
-    service_name: Option<Spanned<String>>,
+    service_name: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ServiceSpec {
     r#type: Option<String>,
-    external_name: Option<Spanned<String>>,
-    ports: Option<Vec<PortSpec>>,
+    external_name: Option<String>,
+    #[serde(default)]
+    ports: Vec<ServicePortSpec>,
 }
 
 #[derive(Deserialize)]
-struct PortSpec {
+struct ServicePortSpec {
     name: Option<String>,
-    port: Spanned<u16>,
+    port: u16,
     protocol: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct SlicePort {
     name: Option<String>,
-    port: Option<Spanned<u16>>,
+    port: Option<u16>,
     protocol: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct EndpointEntry {
-    addresses: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    addresses: Vec<String>,
     conditions: Option<Conditions>,
     target_ref: Option<TargetRef>,
 }
@@ -102,8 +112,8 @@ struct TargetRef {
 }
 
 impl Conditions {
-    /// discovery.k8s.io/v1, EndpointConditions: absent is ready, absent `serving` is as `ready`, absent `terminating` is
-    /// no.
+    /// `EndpointConditions` of discovery.k8s.io/v1: an absent `ready` is yes, an absent `serving` is what `ready` is, an
+    /// absent `terminating` is no.
     fn state(&self) -> State {
         let ready = self.ready.unwrap_or(true);
         match (ready, self.serving.unwrap_or(ready), self.terminating.unwrap_or(false)) {
@@ -114,9 +124,9 @@ impl Conditions {
     }
 }
 
-/// Takes the objects out of the documents and notes what is wrong with them.
+/// Takes the objects out of the documents and notes what is wrong with them. `at` is an object's own path in its document:
+/// empty, or `items[3].`.
 struct Reader<'a> {
-    file: &'a str,
     namespace: &'a str,
     service_name: &'a str,
     service: Option<Service>,
@@ -125,163 +135,115 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read_document(&mut self, document: &Spanned<Document>) {
-        let Document { api_version, kind, .. } = &document.value;
-        let Some(kind) = kind else {
-            return self.note(document, "kind", "nothing", KINDS);
+    fn read_object(&mut self, at: &str, object: &Object) {
+        let api_version = match object.kind.as_deref() {
+            Some("List" | "Service") => "v1",
+            Some("EndpointSlice") => "discovery.k8s.io/v1",
+            other => return self.note(format!("{at}kind"), quoted(other), KINDS),
         };
-        let wanted_version = match kind.value.as_str() {
-            "List" | "Service" => "v1",
-            "EndpointSlice" => "discovery.k8s.io/v1",
-            other => return self.note(kind, "kind", &quoted(other), KINDS),
-        };
-        match api_version {
-            None => return self.note(document, "apiVersion", "nothing", &quoted(wanted_version)),
-            Some(version) if version.value != wanted_version => {
-                return self.note(version, "apiVersion", &quoted(&version.value), &quoted(wanted_version));
-            }
-            Some(_) => {}
+        if object.api_version.as_deref() != Some(api_version) {
+            let found = quoted(object.api_version.as_deref());
+            return self.note(format!("{at}apiVersion"), found, format!("`{api_version}`"));
         }
-        match kind.value.as_str() {
-            "List" => document.value.items.iter().flatten().for_each(|item| self.read_document(item)),
-            "Service" => self.read_service(document),
-            _ => self.read_slice(document),
+        if let Some(metadata) = &object.metadata {
+            self.check_word(format!("{at}metadata.namespace"), metadata.namespace.as_deref(), self.namespace);
+        }
+        match object.kind.as_deref() {
+            Some("Service") => self.read_service(at, object),
+            Some("EndpointSlice") => self.read_slice(at, object),
+            _ => {
+                for (index, item) in object.items.iter().enumerate() {
+                    self.read_object(&format!("{at}items[{index}]."), item);
+                }
+            }
         }
     }
 
-    fn read_service(&mut self, document: &Spanned<Document>) {
-        let Document { metadata, spec, .. } = &document.value;
-        if let Some(Metadata { name, namespace, .. }) = metadata {
-            self.check_word("metadata.name", name.as_ref(), self.service_name);
-            self.check_word("metadata.namespace", namespace.as_ref(), self.namespace);
+    fn read_service(&mut self, at: &str, object: &Object) {
+        if let Some(metadata) = &object.metadata {
+            self.check_word(format!("{at}metadata.name"), metadata.name.as_deref(), self.service_name);
         }
         if self.service.is_some() {
-            return self.note(document, "", "a second Service", "one, the one that the file is named after");
+            return self.note(format!("{at}kind"), "a second Service", "one, after which the file is named");
         }
-        let Some(spec) = spec else {
-            return self.note(document, "spec", "nothing", "the Service's `type` and `ports`");
+        let Some(spec) = &object.spec else {
+            return self.note(format!("{at}spec"), "nothing", "the Service's `ports`");
         };
         let is_external = spec.r#type.as_deref() == Some("ExternalName");
-        let external_name = spec.external_name.as_ref().filter(|name| !name.value.is_empty());
+        let external_name = spec.external_name.clone().filter(|name| is_external && !name.is_empty());
         if is_external && external_name.is_none() {
-            self.note(document, "spec.externalName", "nothing", "the name that `type: ExternalName` stands for");
+            self.note(format!("{at}spec.externalName"), "nothing", "the DNS name that the Service stands for");
         }
         let mut ports = Vec::new();
-        for PortSpec { name, port, protocol } in spec.ports.iter().flatten() {
-            self.check_number("spec.ports[].port", port);
+        for (index, ServicePortSpec { name, port, protocol }) in spec.ports.iter().enumerate() {
+            self.check_port_number(format!("{at}spec.ports[{index}].port"), *port);
             if is_tcp(protocol.as_deref()) {
-                ports.push(NamedPort {
-                    name: name.clone().unwrap_or_default(),
-                    number: port.value,
-                });
+                ports.push(NamedPort { name: name.clone().unwrap_or_default(), number: *port });
             }
         }
-        self.service = Some(Service {
-            external_name: external_name.filter(|_| is_external).map(|name| name.value.clone()),
-            ports,
-        });
+        self.service = Some(Service { external_name, ports });
     }
 
-    fn read_slice(&mut self, document: &Spanned<Document>) {
-        let slice = &document.value;
-        if let Some(Metadata { namespace, labels, .. }) = &slice.metadata {
-            let service_name = labels.as_ref().and_then(|labels| labels.service_name.as_ref());
-            self.check_word("metadata.labels[kubernetes.io/service-name]", service_name, self.service_name);
-            self.check_word("metadata.namespace", namespace.as_ref(), self.namespace);
+    fn read_slice(&mut self, at: &str, object: &Object) {
+        let labels = object.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
+        if let Some(Labels { service_name }) = labels {
+            let field = format!("{at}metadata.labels.{SERVICE_NAME}");
+            self.check_word(field, service_name.as_deref(), self.service_name);
         }
-        let is_right_family: fn(&IpAddr) -> bool = match &slice.address_type {
-            Some(family) if family.value == "IPv4" => IpAddr::is_ipv4,
-            Some(family) if family.value == "IPv6" => IpAddr::is_ipv6,
-            Some(family) => return self.note(family, "addressType", &quoted(&family.value), FAMILIES),
-            None => return self.note(document, "addressType", "nothing", FAMILIES),
+        let is_of_family = match object.address_type.as_deref() {
+            Some("IPv4") => IpAddr::is_ipv4,
+            Some("IPv6") => IpAddr::is_ipv6,
+            other => return self.note(format!("{at}addressType"), quoted(other), FAMILIES),
         };
         let mut ports = Vec::new();
-        let mut any_port = slice.ports.as_ref().is_none_or(Vec::is_empty);
-        for SlicePort { name, port, protocol } in slice.ports.iter().flatten() {
+        let mut any_port = object.ports.is_empty();
+        for (index, SlicePort { name, port, protocol }) in object.ports.iter().enumerate() {
             match port {
                 _ if !is_tcp(protocol.as_deref()) => {}
                 None => any_port = true,
                 Some(port) => {
-                    self.check_number("ports[].port", port);
-                    ports.push(NamedPort {
-                        name: name.clone().unwrap_or_default(),
-                        number: port.value,
-                    });
+                    self.check_port_number(format!("{at}ports[{index}].port"), *port);
+                    ports.push(NamedPort { name: name.clone().unwrap_or_default(), number: *port });
                 }
             }
         }
-        let entries = slice.endpoints.iter().flatten();
-        let entries = entries.filter_map(|entry| self.read_entry(entry, is_right_family)).collect();
-        self.slices.push(Slice {
-            ports,
-            any_port,
-            entries,
-        });
-    }
-
-    fn read_entry(&mut self, entry: &Spanned<EndpointEntry>, is_right_family: fn(&IpAddr) -> bool) -> Option<Entry> {
-        let EndpointEntry { addresses, conditions, target_ref } = &entry.value;
-        let Some(text) = addresses.iter().flatten().next() else {
-            self.note(entry, "endpoints[].addresses", "nothing", "an address");
-            return None;
-        };
-        let Some(address) = text.value.parse().ok().filter(is_right_family) else {
-            let wanted = "an IP address of the slice's `addressType`";
-            self.note(text, "endpoints[].addresses", &quoted(&text.value), wanted);
-            return None;
-        };
-        let pod = target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
-        Some(Entry {
-            address,
-            pod: pod.and_then(|pod| pod.name.clone()).filter(|name| !name.is_empty()),
-            state: conditions.as_ref().map_or(State::Ready, Conditions::state),
-        })
+        let mut entries = Vec::new();
+        for (index, entry) in object.endpoints.iter().enumerate() {
+            let address = entry.addresses.first();
+            let Some(address) = address.and_then(|text| text.parse().ok()).filter(is_of_family) else {
+                let field = match address {
+                    Some(_) => format!("{at}endpoints[{index}].addresses[0]"),
+                    None => format!("{at}endpoints[{index}].addresses"),
+                };
+                let family = object.address_type.as_deref().unwrap_or_default();
+                self.note(field, quoted(address.map(String::as_str)), format!("an {family} address"));
+                continue;
+            };
+            let pod = entry.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
+            entries.push(Entry {
+                address,
+                pod: pod.and_then(|pod| pod.name.clone()).filter(|name| !name.is_empty()),
+                state: entry.conditions.as_ref().map_or(State::Ready, Conditions::state),
+            });
+        }
+        self.slices.push(Slice { ports, any_port, entries });
     }
 
     /// What an object says about itself must be what the file's name says; it may leave it out.
-    fn check_word(&mut self, field: &str, found: Option<&Spanned<String>>, wanted: &str) {
-        if let Some(found) = found.filter(|found| found.value != wanted) {
-            let wanted = format!("{}, as the file's name has it", quoted(wanted));
-            self.note(found, field, &quoted(&found.value), &wanted);
+    fn check_word(&mut self, field: String, found: Option<&str>, wanted: &str) {
+        if found.is_some_and(|found| found != wanted) {
+            self.note(field, quoted(found), format!("`{wanted}`, as the name of the file has it"));
         }
     }
 
-    fn check_number(&mut self, field: &str, port: &Spanned<u16>) {
-        if port.value == 0 {
-            self.note(port, field, "`0`", "a port from 1 to 65535");
+    fn check_port_number(&mut self, field: String, number: u16) {
+        if number == 0 {
+            self.note(field, "the port 0", "a port from 1 to 65535");
         }
     }
 
-    fn note<T>(&mut self, place: &Spanned<T>, field: &str, found: &str, wanted: &str) {
-        self.problems.push(Problem {
-            file: Some(self.file.to_owned()),
-            object: None,
-            field: field.to_owned(),
-            found: found.to_owned(),
-            wanted: wanted.to_owned(),
-            location: Some(yaml::location_of(place)),
-        });
-    }
-
-    fn finish(mut self) -> Result<ServiceEndpoints, Vec<Problem>> {
-        if self.service.is_none() && self.slices.is_empty() && self.problems.is_empty() {
-            self.problems.push(Problem {
-                file: Some(self.file.to_owned()),
-                object: None,
-                field: String::new(),
-                found: "neither a Service nor an EndpointSlice".to_owned(),
-                wanted: "the Service and its EndpointSlices, or the EndpointSlices alone".to_owned(),
-                location: None,
-            });
-        }
-        if !self.problems.is_empty() {
-            return Err(self.problems);
-        }
-        Ok(ServiceEndpoints {
-            file: self.file.to_owned(),
-            service: self.service,
-            slices: self.slices,
-        })
+    fn note(&mut self, field: String, found: impl Into<String>, wanted: impl Into<String>) {
+        self.problems.push(Problem::new(field, found, wanted));
     }
 }
 
@@ -289,15 +251,15 @@ fn is_tcp(protocol: Option<&str>) -> bool {
     matches!(protocol, None | Some("TCP"))
 }
 
-fn quoted(word: &str) -> String {
-    format!("`{word}`")
+fn quoted(text: Option<&str>) -> String {
+    text.map_or_else(|| "nothing".to_owned(), |text| format!("`{text}`"))
 }
+
+/// The label by which an `EndpointSlice` says whose it is.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// What may stand in the file.
 const KINDS: &str = "`Service`, `EndpointSlice` or a `List` of them";
 
-/// The address types that can be connected to; kube-proxy knows no other either.
-const FAMILIES: &str = "`IPv4` or `IPv6` (for a DNS name, a Service of `type: ExternalName`)";
-
-/// Some 100,000 endpoints as Kubernetes writes them.
-const MAX_NODES: usize = 5_000_000;
+/// The address types that kube-proxy knows too.
+const FAMILIES: &str = "`IPv4` or `IPv6`; for a DNS name, a Service with `type: ExternalName`";

@@ -85,11 +85,7 @@ impl ConnectDecoder {
             },
             Step::ClientId => {
                 self.client_id = Some(reader.utf8_string("the client id")?);
-                if self.flags.will() {
-                    self.properties_or(Owner::Will, Step::WillTopic)
-                } else {
-                    Step::Username
-                }
+                if self.flags.will() { self.properties_or(Owner::Will, Step::WillTopic) } else { Step::Username }
             }
             // That a topic name is not empty and has no wildcards (4.7) is a rule of its own, neither of
             // a malformed packet nor of a protocol error: the broker judges it.
@@ -153,17 +149,10 @@ impl ConnectDecoder {
             None => (refusal, reason),
         };
         let form = match self.level {
-            Some(Level::V5) => Some(Form::V5(find_maximum_packet_size(
-                buffer,
-                self.properties_start..self.packet_end,
-            ))),
+            Some(Level::V5) => Some(Form::V5(find_maximum_packet_size(buffer, self.properties_start..self.packet_end))),
             Some(Level::V3_1 | Level::V3_1_1) | None => self.form,
         };
-        ConnectError {
-            refusal,
-            form,
-            reason,
-        }
+        ConnectError { refusal, form, reason }
     }
 
     /// Reads the packet type, its flags and the remaining length (2.1). Gives the position after them.
@@ -183,24 +172,19 @@ impl ConnectDecoder {
             VariableByteInteger::Whole { value, bytes } => (value, bytes),
             VariableByteInteger::Partial => return Err(Stop::NeedMore),
             VariableByteInteger::TooLong => {
-                return Err(Stop::malformed(
-                    "the remaining length is longer than four bytes",
-                ));
+                return Err(Stop::malformed("the remaining length is longer than four bytes"));
             }
         };
         // What is wrong up to here leaves the rest readable as far as the level, and so the client can
         // be told.
         let flags = first & 0x0F;
         if flags != 0 {
-            self.header_fault = Some(format!(
-                "the CONNECT's fixed header has the flags 0x{flags:X}, which must be 0"
-            ));
+            self.header_fault = Some(format!("the CONNECT's fixed header has the flags 0x{flags:X}, which must be 0"));
         } else if bytes > minimal_bytes(remaining_length) {
             // [MQTT-1.5.5-1]. MQTT 3.1 and 3.1.1 forbid it only by the algorithm that they give, which
             // never writes it so (2.2.3).
-            self.header_fault = Some(format!(
-                "the remaining length is written in {bytes} bytes, which is more than it needs"
-            ));
+            self.header_fault =
+                Some(format!("the remaining length is written in {bytes} bytes, which is more than it needs"));
         }
         self.packet_end = 1 + bytes + remaining_length;
         Ok(1 + bytes)
@@ -225,11 +209,7 @@ impl ConnectDecoder {
         if left < LENGTH_BYTES + expected.len() {
             return Err(too_short());
         }
-        if text
-            .iter()
-            .zip(expected)
-            .any(|(found, expected)| found != expected)
-        {
+        if text.iter().zip(expected).any(|(found, expected)| found != expected) {
             return Err(unknown_protocol_name(buffer));
         }
         if text.len() < expected.len() {
@@ -293,9 +273,7 @@ impl ConnectDecoder {
     fn check_end(&self) -> Result<(), Stop> {
         let left = self.packet_end - self.position;
         if left > 0 {
-            return Err(Stop::malformed(format!(
-                "{left} bytes are left over after the last field of the CONNECT"
-            )));
+            return Err(Stop::malformed(format!("{left} bytes are left over after the last field of the CONNECT")));
         }
         match self.level.filter(|_| self.unserved) {
             Some(level) => Err(unsupported_level(self.not_served(level))),
@@ -323,8 +301,7 @@ impl ConnectDecoder {
                 format!("protocol name MQIsdp goes with protocol level 3, not with {number}")
             }
             (ProtocolName::Mqtt, 3) => {
-                "protocol name MQTT goes with protocol levels 4 and 5; level 3 has the name MQIsdp"
-                    .to_owned()
+                "protocol name MQTT goes with protocol levels 4 and 5; level 3 has the name MQIsdp".to_owned()
             }
             (ProtocolName::Mqtt, _) => {
                 format!("protocol level {number} is not served here; served: {served}")
@@ -351,15 +328,8 @@ fn unreadable_level_form(name: ProtocolName, number: u8) -> Form {
 
 fn unknown_protocol_name(buffer: &[u8]) -> Stop {
     // A TLS record's first byte is that of a CONNECT with flags.
-    let hint = if buffer.starts_with(&TLS_HANDSHAKE) {
-        "; this looks like TLS on a listener without"
-    } else {
-        ""
-    };
-    Stop::Refused(
-        Refusal::UnknownProtocolName,
-        format!("the protocol name is neither MQTT nor MQIsdp{hint}"),
-    )
+    let hint = if buffer.starts_with(&TLS_HANDSHAKE) { "; this looks like TLS on a listener without" } else { "" };
+    Stop::Refused(Refusal::UnknownProtocolName, format!("the protocol name is neither MQTT nor MQIsdp{hint}"))
 }
 
 /// Packet type (2.1.2).

@@ -68,9 +68,6 @@ impl ConnectFlags {
     }
 
     fn malformed(self, what: &str) -> Stop {
-        Stop::malformed(format!(
-            "the connect flags 0x{:02X} announce {what}",
-            self.0
-        ))
+        Stop::malformed(format!("the connect flags 0x{:02X} announce {what}", self.0))
     }
 }

@@ -7,10 +7,7 @@ use crate::mqtt::reason::MaximumPacketSize;
 
 mod fragments;
 
-const NO_LIMIT: ConnectLimits = ConnectLimits {
-    max_packet_bytes: usize::MAX,
-    levels: LevelSet::ALL,
-};
+const NO_LIMIT: ConnectLimits = ConnectLimits { max_packet_bytes: usize::MAX, levels: LevelSet::ALL };
 
 const ABSENT: Option<Form> = Some(Form::V5(MaximumPacketSize::Absent));
 const UNKNOWN: Option<Form> = Some(Form::V5(MaximumPacketSize::Unknown));
@@ -20,17 +17,11 @@ fn known(bytes: u32) -> Form {
 }
 
 fn at_most(max_packet_bytes: usize) -> ConnectLimits {
-    ConnectLimits {
-        max_packet_bytes,
-        ..NO_LIMIT
-    }
+    ConnectLimits { max_packet_bytes, ..NO_LIMIT }
 }
 
 fn serving(levels: &[u8]) -> ConnectLimits {
-    ConnectLimits {
-        levels: LevelSet::new(levels),
-        ..NO_LIMIT
-    }
+    ConnectLimits { levels: LevelSet::new(levels), ..NO_LIMIT }
 }
 
 /// Decodes the bytes at once.
@@ -39,10 +30,7 @@ fn decode(limits: ConnectLimits, bytes: &[u8]) -> Result<Progress, ConnectError>
 }
 
 /// Decodes the bytes as they come one by one, to the first verdict; and how many bytes that took.
-fn decode_one_by_one(
-    limits: ConnectLimits,
-    bytes: &[u8],
-) -> (usize, Result<Progress, ConnectError>) {
+fn decode_one_by_one(limits: ConnectLimits, bytes: &[u8]) -> (usize, Result<Progress, ConnectError>) {
     let mut decoder = ConnectDecoder::new(limits);
     for cut in 0..bytes.len() {
         let progress = decoder.decode(&bytes[..cut]);
@@ -54,10 +42,7 @@ fn decode_one_by_one(
 }
 
 /// The error is the same but for what is known of the Maximum Packet Size.
-fn same_verdict(
-    whole: &Result<Progress, ConnectError>,
-    pieces: &Result<Progress, ConnectError>,
-) -> bool {
+fn same_verdict(whole: &Result<Progress, ConnectError>, pieces: &Result<Progress, ConnectError>) -> bool {
     match (whole, pieces) {
         (Err(whole), Err(pieces)) => {
             let same_form = match (whole.form, pieces.form) {
@@ -86,11 +71,7 @@ fn refused(bytes: &[u8]) -> (Refusal, Option<Form>, String) {
 /// That the packet is malformed, and why.
 fn malformed(bytes: &[u8], form: Option<Form>) -> String {
     let (refusal, found, reason) = refused(bytes);
-    assert_eq!(
-        (refusal, found),
-        (Refusal::MalformedConnect, form),
-        "{reason}"
-    );
+    assert_eq!((refusal, found), (Refusal::MalformedConnect, form), "{reason}");
     reason
 }
 
@@ -103,11 +84,7 @@ fn accepted(bytes: &[u8]) -> ConnectDecoder {
 }
 
 fn every_version() -> [(ConnectPacket, Option<Form>); 3] {
-    [
-        (ConnectPacket::v3_1(), Some(Form::V3)),
-        (ConnectPacket::v3_1_1(), Some(Form::V3)),
-        (ConnectPacket::v5(), ABSENT),
-    ]
+    [(ConnectPacket::v3_1(), Some(Form::V3)), (ConnectPacket::v3_1_1(), Some(Form::V3)), (ConnectPacket::v5(), ABSENT)]
 }
 
 mod valid {
@@ -200,11 +177,7 @@ mod valid {
     #[test]
     fn control_characters_and_non_characters_are_for_the_broker_to_judge() {
         for (packet, _) in every_version() {
-            accepted(
-                &packet
-                    .client_id("\u{1}\u{7F}\u{FFFF}\u{FEFF}\u{10FFFF}")
-                    .bytes(),
-            );
+            accepted(&packet.client_id("\u{1}\u{7F}\u{FFFF}\u{FEFF}\u{10FFFF}").bytes());
         }
     }
 
@@ -214,10 +187,7 @@ mod valid {
             let bytes = packet.username("").password("").bytes();
             let decoder = accepted(&bytes);
             let connect = decoder.connect(&bytes).unwrap();
-            assert_eq!(
-                (connect.username, connect.password),
-                (Some(""), Some(&[][..]))
-            );
+            assert_eq!((connect.username, connect.password), (Some(""), Some(&[][..])));
         }
     }
 
@@ -252,10 +222,7 @@ mod valid {
             let connect = decoder.connect(&bytes).unwrap();
             assert_eq!((connect.username, connect.password), (None, None));
         }
-        let bytes = ConnectPacket::v3_1()
-            .username("user")
-            .flip_flags(0x40)
-            .bytes();
+        let bytes = ConnectPacket::v3_1().username("user").flip_flags(0x40).bytes();
         let decoder = accepted(&bytes);
         let connect = decoder.connect(&bytes).unwrap();
         assert_eq!((connect.username, connect.password), (Some("user"), None));
@@ -263,17 +230,11 @@ mod valid {
 
     #[test]
     fn the_password_does_not_show_in_debug_output() {
-        let bytes = ConnectPacket::v5()
-            .username("user")
-            .password("s3cret")
-            .bytes();
+        let bytes = ConnectPacket::v5().username("user").password("s3cret").bytes();
         let decoder = accepted(&bytes);
         let connect = format!("{:?}", decoder.connect(&bytes).unwrap());
         let secret = format!("{:?}", b"s3cret");
-        assert!(
-            !connect.contains("s3cret") && !connect.contains(&secret),
-            "{connect}"
-        );
+        assert!(!connect.contains("s3cret") && !connect.contains(&secret), "{connect}");
     }
 
     #[test]
@@ -283,9 +244,7 @@ mod valid {
             assert_eq!(accepted(&bytes).connect(&bytes).map(|c| c.form()), form);
         }
         let bytes = everything().bytes();
-        let form = accepted(&bytes)
-            .connect(&bytes)
-            .map(|connect| connect.form());
+        let form = accepted(&bytes).connect(&bytes).map(|connect| connect.form());
         assert_eq!(form, Some(known(1000)));
     }
 }
@@ -325,10 +284,7 @@ mod first_bytes {
             assert_eq!((refusal, form), (Refusal::NotConnect, None));
             assert!(reason.contains(&format!("0x{first:02X}")), "{reason}");
         }
-        assert_eq!(
-            refused(b"\xC0\x00").2,
-            "the first packet is PINGREQ (first byte 0xC0), not CONNECT"
-        );
+        assert_eq!(refused(b"\xC0\x00").2, "the first packet is PINGREQ (first byte 0xC0), not CONNECT");
     }
 
     #[test]
@@ -364,37 +320,17 @@ mod first_bytes {
 
     #[test]
     fn a_packet_that_ends_before_its_level_is_closed() {
-        for body in [
-            &b""[..],
-            b"\0",
-            b"\0\x04",
-            b"\0\x04MQ",
-            b"\0\x04MQTT",
-            b"\0\x06MQTT",
-            b"\0\x06MQIsdp",
-        ] {
+        for body in [&b""[..], b"\0", b"\0\x04", b"\0\x04MQ", b"\0\x04MQTT", b"\0\x06MQTT", b"\0\x06MQIsdp"] {
             malformed(&packet(0x10, body), None);
         }
     }
 
     #[test]
     fn another_protocol_name_is_closed_with_its_first_wrong_byte() {
-        for start in [
-            &b"\x01"[..],
-            b"\0\0",
-            b"\0\x05",
-            b"\0\x04m",
-            b"\0\x04MQTt",
-            b"\0\x06MQT",
-            b"\0\x06MQIsD",
-        ] {
+        for start in [&b"\x01"[..], b"\0\0", b"\0\x05", b"\0\x04m", b"\0\x04MQTt", b"\0\x06MQT", b"\0\x06MQIsD"] {
             let bytes = [&b"\x10\x40"[..], start].concat();
             let (refusal, form, _) = refused(&bytes);
-            assert_eq!(
-                (refusal, form),
-                (Refusal::UnknownProtocolName, None),
-                "{start:?}"
-            );
+            assert_eq!((refusal, form), (Refusal::UnknownProtocolName, None), "{start:?}");
             let before = decode(NO_LIMIT, &bytes[..bytes.len() - 1]);
             assert!(matches!(before, Ok(Progress::NeedMore { .. })), "{start:?}");
         }
@@ -419,11 +355,7 @@ mod levels {
 
     #[test]
     fn a_level_that_is_served_is_accepted() {
-        for (number, packet) in [
-            (3, ConnectPacket::v3_1()),
-            (4, ConnectPacket::v3_1_1()),
-            (5, ConnectPacket::v5()),
-        ] {
+        for (number, packet) in [(3, ConnectPacket::v3_1()), (4, ConnectPacket::v3_1_1()), (5, ConnectPacket::v5())] {
             let progress = decode(serving(&[number]), &packet.bytes());
             assert!(matches!(progress, Ok(Progress::Complete { .. })));
         }
@@ -527,24 +459,15 @@ mod levels {
 
     #[test]
     fn the_level_comes_before_the_size() {
-        let limits = ConnectLimits {
-            max_packet_bytes: 10,
-            levels: LevelSet::new(&[3]),
-        };
-        for (packet, form) in [
-            (ConnectPacket::v3_1_1(), Some(Form::V3)),
-            (ConnectPacket::v5(), ABSENT),
-        ] {
+        let limits = ConnectLimits { max_packet_bytes: 10, levels: LevelSet::new(&[3]) };
+        for (packet, form) in [(ConnectPacket::v3_1_1(), Some(Form::V3)), (ConnectPacket::v5(), ABSENT)] {
             assert_eq!(unsupported(limits, &packet.bytes()).0, form);
         }
     }
 
     #[test]
     fn level_5_that_is_neither_served_nor_small_enough_is_refused_at_once() {
-        let limits = ConnectLimits {
-            max_packet_bytes: 10,
-            levels: LevelSet::new(&[3]),
-        };
+        let limits = ConnectLimits { max_packet_bytes: 10, levels: LevelSet::new(&[3]) };
         let (taken, _) = decode_one_by_one(limits, &ConnectPacket::v5().bytes());
         assert_eq!(taken, 9);
     }
@@ -573,19 +496,12 @@ mod size {
     fn the_sentence_names_both_sizes() {
         let bytes = ConnectPacket::v3_1_1().client_id("x".repeat(1000)).bytes();
         let reason = refused_by(at_most(100), &bytes).reason;
-        assert_eq!(
-            reason,
-            "the CONNECT has 1015 bytes, at most 100 are allowed"
-        );
+        assert_eq!(reason, "the CONNECT has 1015 bytes, at most 100 are allowed");
     }
 
     #[test]
     fn it_is_decided_at_the_level_byte() {
-        for (packet, taken) in [
-            (ConnectPacket::v3_1(), 13),
-            (ConnectPacket::v3_1_1(), 11),
-            (ConnectPacket::v5(), 11),
-        ] {
+        for (packet, taken) in [(ConnectPacket::v3_1(), 13), (ConnectPacket::v3_1_1(), 11), (ConnectPacket::v5(), 11)] {
             let bytes = packet.client_id("x".repeat(60_000)).bytes();
             // A remaining length of three bytes.
             assert_eq!(decode_one_by_one(at_most(1), &bytes).0, taken);
@@ -601,11 +517,8 @@ mod size {
 
     #[test]
     fn the_maximum_packet_size_is_found_as_far_as_it_has_arrived() {
-        let whole = ConnectPacket::v5()
-            .property([0x27, 0, 0, 0, 50])
-            .property([0x17, 1])
-            .client_id("x".repeat(1000))
-            .bytes();
+        let whole =
+            ConnectPacket::v5().property([0x27, 0, 0, 0, 50]).property([0x17, 1]).client_id("x".repeat(1000)).bytes();
         let with = |bytes: usize| too_large(at_most(100), &whole[..bytes]);
         // Fixed header 3, name 6, level 1, flags 1, keep alive 2, property length 1, property 5.
         for cut in 10..19 {
@@ -678,9 +591,7 @@ mod flags {
 
     #[test]
     fn the_maximum_packet_size_counts_although_it_comes_after_them() {
-        let packet = ConnectPacket::v5()
-            .property([0x27, 0, 0, 0, 9])
-            .flip_flags(0x01);
+        let packet = ConnectPacket::v5().property([0x27, 0, 0, 0, 9]).flip_flags(0x01);
         malformed(&packet.bytes(), Some(known(9)));
     }
 }
@@ -691,10 +602,7 @@ mod lengths {
     #[test]
     fn a_packet_that_is_too_short_for_its_fields_is_malformed() {
         for (connect, form) in every_version() {
-            let connect = connect
-                .will("topic", "payload")
-                .username("user")
-                .password("x");
+            let connect = connect.will("topic", "payload").username("user").password("x");
             let body = connect.body();
             // What comes before the level is told to nobody.
             let level = body.iter().position(|byte| [3, 4, 5].contains(byte));
@@ -722,10 +630,7 @@ mod lengths {
     fn bytes_that_are_left_over_are_malformed() {
         for (packet, form) in every_version() {
             let reason = malformed(&packet.rest("abc").bytes(), form);
-            assert_eq!(
-                reason,
-                "3 bytes are left over after the last field of the CONNECT"
-            );
+            assert_eq!(reason, "3 bytes are left over after the last field of the CONNECT");
         }
     }
 
@@ -739,11 +644,7 @@ mod lengths {
     #[test]
     fn a_field_that_its_flag_announces_may_not_be_missing_from_3_1_1_on() {
         for (packet, form) in every_version().into_iter().skip(1) {
-            for (flags, what) in [
-                (0x80, "the user name"),
-                (0xC0, "the user name"),
-                (0x04, "the will"),
-            ] {
+            for (flags, what) in [(0x80, "the user name"), (0xC0, "the user name"), (0x04, "the will")] {
                 let reason = malformed(&packet.clone().flip_flags(flags).bytes(), form);
                 assert!(reason.contains(what), "{reason}");
             }
@@ -755,10 +656,7 @@ mod lengths {
     fn a_length_that_passes_the_packet_is_found_when_it_arrives() {
         let bytes = b"\x10\x14\0\x04MQTT\x04\x02\0\x3C\x01\0dev";
         let reason = malformed(bytes, Some(Form::V3));
-        assert_eq!(
-            reason,
-            "the client id passes the end of the packet: it wants 256 more bytes, 8 are left"
-        );
+        assert_eq!(reason, "the client id passes the end of the packet: it wants 256 more bytes, 8 are left");
         assert_eq!(decode_one_by_one(NO_LIMIT, bytes).0, 14);
     }
 
@@ -767,10 +665,7 @@ mod lengths {
         let mut bytes = ConnectPacket::v5().bytes();
         bytes[12] = 9;
         let reason = malformed(&bytes, ABSENT);
-        assert_eq!(
-            reason,
-            "the property length passes the end of the packet: it says 9, 8 bytes are left"
-        );
+        assert_eq!(reason, "the property length passes the end of the packet: it says 9, 8 bytes are left");
         assert_eq!(decode_one_by_one(NO_LIMIT, &bytes).0, 13);
     }
 
@@ -778,14 +673,8 @@ mod lengths {
     fn property_lengths_are_at_most_four_bytes_and_as_short_as_can_be() {
         let start = b"\0\x04MQTT\x05\x02\0\x3C";
         for (length, reason) in [
-            (
-                &b"\x80\x80\x80\x80\x01"[..],
-                "the property length is longer than four bytes",
-            ),
-            (
-                b"\x80\x00",
-                "the property length is written in 2 bytes, which is more than it needs",
-            ),
+            (&b"\x80\x80\x80\x80\x01"[..], "the property length is longer than four bytes"),
+            (b"\x80\x00", "the property length is written in 2 bytes, which is more than it needs"),
         ] {
             let body = [start, length, b"\0\x06device"].concat();
             assert_eq!(malformed(&packet(0x10, body), ABSENT), reason);
@@ -804,14 +693,7 @@ mod lengths {
 mod strings {
     use super::*;
 
-    const BAD: [&[u8]; 6] = [
-        b"ab\xFF",
-        b"\xC3",
-        b"\xC0\x80",
-        b"\xED\xA0\x80",
-        b"\xF4\x90\x80\x80",
-        b"a\0b",
-    ];
+    const BAD: [&[u8]; 6] = [b"ab\xFF", b"\xC3", b"\xC0\x80", b"\xED\xA0\x80", b"\xF4\x90\x80\x80", b"a\0b"];
 
     #[test]
     fn a_client_id_must_be_utf_8_without_nul() {
@@ -856,16 +738,10 @@ mod properties {
 
     #[test]
     fn a_property_twice_is_a_protocol_error() {
-        let packet = ConnectPacket::v5()
-            .property([0x21, 0, 9])
-            .property([0x21, 0, 9]);
+        let packet = ConnectPacket::v5().property([0x21, 0, 9]).property([0x21, 0, 9]);
         assert_eq!(
             refused(&packet.bytes()),
-            (
-                Refusal::ProtocolError,
-                ABSENT,
-                "property Receive Maximum (0x21) appears twice".to_owned()
-            )
+            (Refusal::ProtocolError, ABSENT, "property Receive Maximum (0x21) appears twice".to_owned())
         );
     }
 
@@ -887,9 +763,7 @@ mod properties {
         let packet = ConnectPacket::v5().property([0x18, 0, 0, 0, 1]);
         let reason = malformed(&packet.bytes(), ABSENT);
         assert!(reason.contains("Will Delay Interval (0x18)"), "{reason}");
-        let packet = ConnectPacket::v5()
-            .will("t", "")
-            .will_property([0x21, 0, 1]);
+        let packet = ConnectPacket::v5().will("t", "").will_property([0x21, 0, 1]);
         let reason = malformed(&packet.bytes(), ABSENT);
         assert!(reason.contains("Receive Maximum (0x21)"), "{reason}");
     }
@@ -897,31 +771,21 @@ mod properties {
     #[test]
     fn a_property_may_stand_in_both_sets() {
         let user = property(0x26, &[b"a", b"b"]);
-        let packet = ConnectPacket::v5()
-            .property(&user)
-            .will("t", "")
-            .will_property(&user);
+        let packet = ConnectPacket::v5().property(&user).will("t", "").will_property(&user);
         accepted(&packet.bytes());
     }
 
     #[test]
     fn the_maximum_packet_size_counts_wherever_it_stands() {
-        let packet = ConnectPacket::v5()
-            .property([0x21, 0, 0])
-            .property([0x27, 0, 0, 0, 77]);
+        let packet = ConnectPacket::v5().property([0x21, 0, 0]).property([0x27, 0, 0, 0, 77]);
         assert_eq!(refused(&packet.bytes()).1, Some(known(77)));
-        let packet = ConnectPacket::v5()
-            .property([0x27, 0, 0, 0, 77])
-            .client_id(b"\xFF");
+        let packet = ConnectPacket::v5().property([0x27, 0, 0, 0, 77]).client_id(b"\xFF");
         assert_eq!(refused(&packet.bytes()).1, Some(known(77)));
     }
 
     #[test]
     fn a_will_has_no_maximum_packet_size_to_give() {
-        let packet = ConnectPacket::v5()
-            .property([0x27, 0, 0, 0, 77])
-            .will("t", "")
-            .will_property([0x27, 0, 0, 0, 1]);
+        let packet = ConnectPacket::v5().property([0x27, 0, 0, 0, 77]).will("t", "").will_property([0x27, 0, 0, 0, 1]);
         malformed(&packet.bytes(), Some(known(77)));
     }
 
@@ -949,10 +813,7 @@ mod answers {
 
     #[test]
     fn a_malformed_old_connect_gets_none() {
-        assert_eq!(
-            connack(NO_LIMIT, &ConnectPacket::v3_1_1().rest("x").bytes()),
-            None
-        );
+        assert_eq!(connack(NO_LIMIT, &ConnectPacket::v3_1_1().rest("x").bytes()), None);
         assert_eq!(connack(at_most(10), &ConnectPacket::v3_1_1().bytes()), None);
     }
 
@@ -974,18 +835,10 @@ mod answers {
 
     #[test]
     fn a_client_of_mqtt_5_that_asks_for_small_packets_gets_the_code_alone() {
-        let packet = ConnectPacket::v5()
-            .property([0x27, 0, 0, 0, 20])
-            .property([0x21, 0, 0]);
-        assert_eq!(
-            connack(NO_LIMIT, &packet.bytes()),
-            Some(vec![0x20, 3, 0, 0x82, 0])
-        );
+        let packet = ConnectPacket::v5().property([0x27, 0, 0, 0, 20]).property([0x21, 0, 0]);
+        assert_eq!(connack(NO_LIMIT, &packet.bytes()), Some(vec![0x20, 3, 0, 0x82, 0]));
         let packet = packet.client_id("x").property([0x17, 1]);
-        assert_eq!(
-            connack(at_most(10), &packet.bytes()),
-            Some(vec![0x20, 3, 0, 0x95, 0])
-        );
+        assert_eq!(connack(at_most(10), &packet.bytes()), Some(vec![0x20, 3, 0, 0x95, 0]));
     }
 
     #[test]

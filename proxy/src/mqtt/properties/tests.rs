@@ -95,50 +95,24 @@ fn no_property_but_the_user_property_may_appear_twice() {
             }
         }
     }
-    assert_eq!(
-        refusal(Owner::Connect, &[0x21, 0, 9, 0x21, 0, 9]).1,
-        "property Receive Maximum (0x21) appears twice"
-    );
+    assert_eq!(refusal(Owner::Connect, &[0x21, 0, 9, 0x21, 0, 9]).1, "property Receive Maximum (0x21) appears twice");
 }
 
 #[test]
 fn values_that_the_specification_forbids_are_protocol_errors() {
     for (owner, property, reason) in [
-        (
-            Owner::Connect,
-            &[0x21_u8, 0, 0][..],
-            "property Receive Maximum (0x21) is 0",
-        ),
-        (
-            Owner::Connect,
-            &[0x27, 0, 0, 0, 0],
-            "property Maximum Packet Size (0x27) is 0",
-        ),
-        (
-            Owner::Connect,
-            &[0x17, 2],
-            "property Request Problem Information (0x17) is 2, but may only be 0 or 1",
-        ),
-        (
-            Owner::Connect,
-            &[0x19, 0xFF],
-            "property Request Response Information (0x19) is 255, but may only be 0 or 1",
-        ),
-        (
-            Owner::Will,
-            &[0x01, 2],
-            "property Payload Format Indicator (0x01) is 2, but may only be 0 or 1",
-        ),
+        (Owner::Connect, &[0x21_u8, 0, 0][..], "property Receive Maximum (0x21) is 0"),
+        (Owner::Connect, &[0x27, 0, 0, 0, 0], "property Maximum Packet Size (0x27) is 0"),
+        (Owner::Connect, &[0x17, 2], "property Request Problem Information (0x17) is 2, but may only be 0 or 1"),
+        (Owner::Connect, &[0x19, 0xFF], "property Request Response Information (0x19) is 255, but may only be 0 or 1"),
+        (Owner::Will, &[0x01, 2], "property Payload Format Indicator (0x01) is 2, but may only be 0 or 1"),
         (
             Owner::Connect,
             &[0x16, 0, 1, 0x41],
             "property Authentication Data (0x16) stands without Authentication Method (0x15)",
         ),
     ] {
-        assert_eq!(
-            refusal(owner, property),
-            (Refusal::ProtocolError, reason.to_owned())
-        );
+        assert_eq!(refusal(owner, property), (Refusal::ProtocolError, reason.to_owned()));
     }
 }
 
@@ -149,10 +123,7 @@ fn a_property_may_not_cross_the_end_of_the_properties() {
             for cut in 1..own.len() {
                 let (kind, reason) = refusal(owner, &own[..cut]);
                 assert_eq!(kind, Refusal::MalformedConnect);
-                assert!(
-                    reason.contains("passes the end of the properties"),
-                    "{reason}"
-                );
+                assert!(reason.contains("passes the end of the properties"), "{reason}");
             }
         }
     }
@@ -211,11 +182,7 @@ fn a_search_gives_absent_when_nothing_to_come_could_tell() {
         // No size that anybody may ask for.
         &[5, 0x27, 0, 0, 0, 0],
     ] {
-        assert_eq!(
-            find(bytes, bytes.len()),
-            MaximumPacketSize::Absent,
-            "{bytes:02X?}"
-        );
+        assert_eq!(find(bytes, bytes.len()), MaximumPacketSize::Absent, "{bytes:02X?}");
     }
 }
 
@@ -230,10 +197,6 @@ fn a_search_does_not_mind_what_is_wrong_with_the_properties() {
         &[99, 0x27, 0, 0, 0, 7],
         &[7, 0x01, 1, 0x27, 0, 0, 0, 7],
     ] {
-        assert_eq!(
-            find(bytes, bytes.len()),
-            MaximumPacketSize::Known(7),
-            "{bytes:02X?}"
-        );
+        assert_eq!(find(bytes, bytes.len()), MaximumPacketSize::Known(7), "{bytes:02X?}");
     }
 }

@@ -9,13 +9,7 @@ fn valid_packets() -> Vec<ConnectPacket> {
     let mut packets = vec![everything(), ConnectPacket::v5().client_id("")];
     for (packet, _) in every_version() {
         packets.push(packet.clone());
-        packets.push(
-            packet
-                .clone()
-                .will("topic", "payload")
-                .username("u")
-                .password("p"),
-        );
+        packets.push(packet.clone().will("topic", "payload").username("u").password("p"));
         // Remaining lengths of two and three bytes.
         packets.push(packet.clone().client_id("x".repeat(200)));
         packets.push(packet.client_id("x".repeat(17_000)));
@@ -49,10 +43,7 @@ fn check_pieces(limits: ConnectLimits, bytes: &[u8], cuts: impl IntoIterator<Ite
     if let Ok(Progress::Complete { packet_len }) = pieces {
         assert_eq!(Some(packet_len), packet_end(bytes));
         assert!(packet_len <= bytes.len());
-        assert_eq!(
-            decoder.connect(bytes).map(|c| c.packet),
-            Some(&bytes[..packet_len])
-        );
+        assert_eq!(decoder.connect(bytes).map(|c| c.packet), Some(&bytes[..packet_len]));
     }
 }
 
@@ -60,9 +51,7 @@ fn check_pieces(limits: ConnectLimits, bytes: &[u8], cuts: impl IntoIterator<Ite
 fn packet_end(bytes: &[u8]) -> Option<usize> {
     let length = bytes.get(1..)?;
     let size = 1 + length.iter().take(4).position(|byte| *byte < 0x80)?;
-    let value = (0..size)
-        .rev()
-        .fold(0, |value, i| value << 7 | usize::from(length[i] & 0x7F));
+    let value = (0..size).rev().fold(0, |value, i| value << 7 | usize::from(length[i] & 0x7F));
     Some(1 + size + value)
 }
 
@@ -74,15 +63,9 @@ fn a_valid_packet_may_be_cut_anywhere() {
         for cut in 0..bytes.len() {
             let mut decoder = ConnectDecoder::new(NO_LIMIT);
             let first = decoder.decode(&bytes[..cut]);
-            assert!(
-                matches!(first, Ok(Progress::NeedMore { .. })),
-                "{cut}: {first:?}"
-            );
+            assert!(matches!(first, Ok(Progress::NeedMore { .. })), "{cut}: {first:?}");
             let packet_len = bytes.len();
-            assert_eq!(
-                decoder.decode(&bytes),
-                Ok(Progress::Complete { packet_len })
-            );
+            assert_eq!(decoder.decode(&bytes), Ok(Progress::Complete { packet_len }));
             assert_eq!(decoder.connect(&bytes), whole.connect(&bytes));
         }
     }
@@ -163,10 +146,8 @@ fn a_buffer_that_shrinks_is_no_panic() {
 fn limits() -> impl Strategy<Value = ConnectLimits> {
     let max_packet_bytes = prop_oneof![Just(usize::MAX), 0..400_usize];
     let levels = prop::collection::vec(3..6_u8, 0..4);
-    (max_packet_bytes, levels).prop_map(|(max_packet_bytes, levels)| ConnectLimits {
-        max_packet_bytes,
-        levels: LevelSet::new(&levels),
-    })
+    (max_packet_bytes, levels)
+        .prop_map(|(max_packet_bytes, levels)| ConnectLimits { max_packet_bytes, levels: LevelSet::new(&levels) })
 }
 
 /// Bytes that begin as a CONNECT does, so that chance gets past the protocol name.
@@ -193,25 +174,10 @@ fn nearly_connect() -> impl Strategy<Value = Vec<u8>> {
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let small = prop::sample::select(vec![
         everything().bytes(),
-        ConnectPacket::v3_1()
-            .will("t", "p")
-            .username("u")
-            .password("p")
-            .bytes(),
-        ConnectPacket::v3_1_1()
-            .will("t", "p")
-            .username("u")
-            .password("p")
-            .bytes(),
-        ConnectPacket::v5()
-            .will("t", "p")
-            .username("u")
-            .password("p")
-            .bytes(),
-        ConnectPacket::v5()
-            .property([0x27, 0, 0, 0, 30])
-            .property([0x17, 1])
-            .bytes(),
+        ConnectPacket::v3_1().will("t", "p").username("u").password("p").bytes(),
+        ConnectPacket::v3_1_1().will("t", "p").username("u").password("p").bytes(),
+        ConnectPacket::v5().will("t", "p").username("u").password("p").bytes(),
+        ConnectPacket::v5().property([0x27, 0, 0, 0, 30]).property([0x17, 1]).bytes(),
     ]);
     let mutation = (0..4_u8, any::<prop::sample::Index>(), any::<u8>());
     (small, prop::collection::vec(mutation, 1..4)).prop_map(|(mut bytes, mutations)| {

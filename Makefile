@@ -1,0 +1,46 @@
+# `make` alone lists what there is. Everything is built in the dev profile and in one target directory, so that nothing is
+# built twice.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build fmt lint test demo tools
+
+# On CI the committed Cargo.lock holds; `make LOCKED=--locked` does the same elsewhere.
+LOCKED ?= $(if $(filter true,$(CI)),--locked)
+# cargo-deny as scripts/install-tools leaves it.
+CARGO_DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/streamgate/cargo-deny-0.20.2/bin
+# Where cargo builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# ONCE=1: the demo ends after its last step.
+ONCE ?=
+
+help: ## Lists these targets
+	@echo 'make TARGET, of'
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+build: ## Builds all: the proxy is then target/debug/streamgate-proxy
+	cargo build $(LOCKED) --workspace
+
+fmt: ## Formats the code
+	cargo fmt --all
+
+lint: ## Checks formatting, clippy without a warning, and what the dependencies may be
+	cargo fmt --all --check
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	PATH="$(CARGO_DENY):$$PATH" cargo deny $(LOCKED) check --hide-inclusion-graph bans licenses sources
+
+# With --all-targets the dependencies have the features that the tests need too, so `cargo test` builds none of them again.
+# The build comes first, for the tests start the binaries, and cargo doesn't know that.
+test: tools ## Installs what is missing (as root or by sudo), lints, and runs all tests
+	$(MAKE) --no-print-directory lint
+	cargo build $(LOCKED) --workspace --all-targets
+	cargo test $(LOCKED) --workspace
+
+demo: ## Shows it all on this machine, without root; ONCE=1 ends after the last step, by its outcome
+	scripts/install-tools demo
+	cargo build $(LOCKED) -p streamgate-proxy -p streamgate-demo
+	"$(TARGET)/debug/streamgate-demo" $(if $(filter-out 0,$(ONCE)),--once)
+
+tools: ## Installs what `make test` and `make lint` need
+	scripts/install-tools

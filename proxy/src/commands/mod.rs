@@ -1,0 +1,5 @@
+//! The commands of `streamgate-proxy`.
+
+pub mod check;
+pub mod explain;
+pub mod run;

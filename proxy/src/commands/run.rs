@@ -1,0 +1,180 @@
+//! `run`: serves until it is told to stop.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use streamgate_crds::Refusal;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+
+use crate::admin::Admin;
+use crate::admin::metrics::Metrics;
+use crate::bootstrap::{Bootstrap, Listener, LogFormat, RunArguments};
+use crate::config::load::Loader;
+use crate::config::snapshot::Snapshot;
+use crate::config::status::Status;
+use crate::config::watch;
+use crate::connection::accept::{Entrance, bind};
+use crate::worker::{self, Shared};
+
+/// Runs the proxy. What is wrong with its arguments is said line by line, with exit code 2; what keeps it from starting,
+/// with 1.
+pub fn run(arguments: RunArguments) -> ExitCode {
+    let bootstrap = match Bootstrap::load(arguments) {
+        Ok(bootstrap) => bootstrap,
+        Err(problems) => {
+            for problem in problems {
+                eprintln!("{problem}");
+            }
+            return ExitCode::from(2);
+        }
+    };
+    // What is logged last is written when this is dropped.
+    let _log = start_log(bootstrap.log_format);
+    match serve(&bootstrap) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "streamgate-proxy stops");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(bootstrap: &Bootstrap) -> Result<()> {
+    let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
+    let metrics = Arc::new(Metrics::default());
+    let runtime = Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(LocalSet::new().run_until(async {
+        let admin_socket = TcpListener::bind(bootstrap.admin)
+            .await
+            .with_context(|| format!("can't listen at {} (admin)", bootstrap.admin))?;
+        let (sockets, listeners) = open(bootstrap)?;
+        let admin = Arc::new(Admin::new(bootstrap, listeners, Arc::clone(&snapshot), Arc::clone(&metrics)));
+        let admin_address = admin_socket.local_addr()?;
+        tokio::task::spawn_local(admin.serve(admin_socket));
+
+        load(bootstrap, &snapshot, &metrics)?;
+        let shared = Arc::new(Shared {
+            snapshot,
+            metrics,
+            client_hello_timeout: bootstrap.client_hello_timeout,
+            denied_upstreams: bootstrap.denied_upstreams.clone(),
+        });
+        let mut workers = Vec::with_capacity(bootstrap.workers);
+        for (index, sockets) in sockets.into_iter().enumerate() {
+            workers.push(worker::start(index, Arc::clone(&shared), sockets).context("can't start a worker")?);
+        }
+        tracing::info!(address = %admin_address, "admin listening");
+        tracing::info!("ready");
+        stopped(workers).await
+    }))
+}
+
+/// A worker's sockets, each with its listener.
+type Sockets = Vec<(Entrance, std::net::TcpListener)>;
+
+/// Binds all listeners. Gives each worker's sockets, and the listeners with the addresses that they are bound to.
+fn open(bootstrap: &Bootstrap) -> Result<(Vec<Sockets>, Vec<Listener>)> {
+    let mut sockets: Vec<Sockets> = (0..bootstrap.workers).map(|_| Vec::new()).collect();
+    let mut bound = Vec::with_capacity(bootstrap.listeners.len());
+    for listener in &bootstrap.listeners {
+        let of_listener = bind(listener, &bootstrap.listeners, bootstrap.workers)
+            .with_context(|| format!("can't listen at {} (listener {})", listener.address, listener.name))?;
+        let address = of_listener.first().map_or(Ok(listener.address), std::net::TcpListener::local_addr)?;
+        tracing::info!(
+            listener = listener.name,
+            address = %address,
+            protocol = listener.protocol.as_str(),
+            "listening"
+        );
+        bound.push(Listener { address, ..listener.clone() });
+        let entrance = Entrance { name: listener.name.as_str().into(), protocol: listener.protocol };
+        for (worker, socket) in sockets.iter_mut().zip(of_listener) {
+            worker.push((entrance.clone(), socket));
+        }
+    }
+    Ok((sockets, bound))
+}
+
+/// Applies what the directory says now, and from now on.
+fn load(bootstrap: &Bootstrap, snapshot: &Arc<ArcSwap<Snapshot>>, metrics: &Arc<Metrics>) -> Result<()> {
+    let listeners = bootstrap.listeners.iter().map(|listener| listener.name.clone()).collect();
+    let loader = Loader::new(&bootstrap.config_dir, Some(bootstrap.gateway.clone()), Some(listeners));
+    let status_dir = bootstrap.status_dir.clone();
+    if let Some(status_dir) = &status_dir {
+        std::fs::create_dir_all(status_dir).with_context(|| format!("can't write to {}", status_dir.display()))?;
+    }
+    let metrics = Arc::clone(metrics);
+    let applied = move |before: &Snapshot, now: &Snapshot| {
+        metrics.config_loads().inc();
+        tell(before, now);
+        if let Some(status_dir) = &status_dir
+            && let Err(error) = Status::of(now).write(status_dir)
+        {
+            tracing::error!(%error, directory = %status_dir.display(), "status.json can't be written");
+        }
+    };
+    watch::start(loader, &bootstrap.config_dir, Arc::clone(snapshot), applied)
+        .with_context(|| format!("can't read the configuration directory {}", bootstrap.config_dir.display()))
+}
+
+/// Logs what is applied, and what is refused that was not before.
+fn tell(before: &Snapshot, now: &Snapshot) {
+    tracing::info!(
+        generation = now.generation,
+        revision = now.revision,
+        streamroutes = now.routes.routes().len(),
+        tlssnis = now.tls_services.len(),
+        refused = now.refused.len(),
+        "configuration applied"
+    );
+    for refusal @ Refusal { object, reason, message } in &now.refused {
+        if !before.refused.contains(refusal) {
+            tracing::warn!(
+                kind = object.kind.as_str(),
+                namespace = object.namespace,
+                name = object.name,
+                reason = reason.as_str(),
+                detail = message,
+                "refused"
+            );
+        }
+    }
+}
+
+/// Returns when a signal says so.
+async fn stopped(workers: Vec<JoinHandle<io::Result<()>>>) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let signal = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!(signal, "stopping");
+    // They end with the process.
+    drop(workers);
+    Ok(())
+}
+
+/// Lines are written by a thread of their own, so that no worker waits for whoever reads them.
+fn start_log(format: LogFormat) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(MOST_LINES).finish(io::stdout());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+    }
+    guard
+}
+
+/// Lines that wait to be written; those beyond are dropped.
+const MOST_LINES: usize = 16 << 10;

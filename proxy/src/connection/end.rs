@@ -1,0 +1,122 @@
+//! Every way in which a connection can end.
+
+use std::fmt;
+
+use crate::mqtt::Refusal;
+
+macro_rules! ends {
+    ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {
+        /// How a connection ended: a closed set, in the access line as `end`, in metrics as `reason`. `docs/refusals.md` says
+        /// of each what to do about it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum End {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl End {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The word for it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)+
+                }
+            }
+        }
+    };
+}
+
+ends! {
+    /// The client ended the connection, after it was relayed.
+    ClientClosed,
+    /// The broker ended the connection, after it was relayed.
+    BrokerClosed,
+    /// The client's side broke: a reset, or a TLS record that can't be read.
+    ClientError,
+    /// The broker's side broke.
+    BrokerError,
+    /// One side had ended, and the other neither sent nor ended for too long.
+    HalfCloseTimeout,
+    /// No whole ClientHello came in time.
+    ClientHelloTimeout,
+    /// The handshake was not completed in time.
+    HandshakeTimeout,
+    /// The client left before its ClientHello was whole.
+    ClosedBeforeClientHello,
+    /// The client left during the handshake.
+    ClosedInHandshake,
+    /// What the client sent is no TLS.
+    NotTls,
+    /// No TlsSni serves the name that the client asked for.
+    UnrecognizedName,
+    /// The client offers no version of TLS that the TlsSni allows.
+    ProtocolVersion,
+    /// The client offers protocols (ALPN), but none that the TlsSni requires.
+    NoApplicationProtocol,
+    /// The client offers no cipher suite, key exchange or signature that can be used.
+    NoCommonCipher,
+    /// The client showed no certificate where one is required.
+    CertificateRequired,
+    /// The client's certificate comes from no authority that the TlsSni trusts.
+    UnknownCa,
+    /// The client's certificate is past its end.
+    CertificateExpired,
+    /// The client's certificate is not valid yet.
+    CertificateNotYetValid,
+    /// The client's certificate can't be used: its form, its purpose, its signature.
+    BadCertificate,
+    /// The subject of the client's certificate is none of the allowed ones.
+    SubjectNotAllowed,
+    /// More intermediates than allowed stand between the client's certificate and an authority.
+    ChainTooLong,
+    /// The handshake failed for another reason.
+    HandshakeFailed,
+    /// No whole CONNECT came in time.
+    ConnectTimeout,
+    /// The client left before its CONNECT was whole.
+    ClosedBeforeConnect,
+    /// The first packet was no CONNECT.
+    NotConnect,
+    /// The protocol name is neither MQTT nor MQIsdp.
+    UnknownProtocolName,
+    /// The CONNECT was malformed.
+    MalformedConnect,
+    /// The CONNECT broke a rule of the protocol.
+    ProtocolError,
+    /// The CONNECT was larger than allowed.
+    ConnectTooLarge,
+    /// The route does not serve this version of MQTT.
+    UnsupportedLevel,
+    /// The client id was empty where one is needed.
+    ClientIdRequired,
+    /// The client id is not what the certificate says.
+    ClientIdMismatch,
+    /// No route is for this name, source and listener.
+    NoRoute,
+    /// No endpoint could be reached.
+    NoEndpoint,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotConnect => Self::NotConnect,
+            Refusal::UnknownProtocolName => Self::UnknownProtocolName,
+            Refusal::MalformedConnect => Self::MalformedConnect,
+            Refusal::ProtocolError => Self::ProtocolError,
+            Refusal::ConnectTooLarge => Self::ConnectTooLarge,
+            Refusal::UnsupportedLevel => Self::UnsupportedLevel,
+            Refusal::ClientIdRequired => Self::ClientIdRequired,
+            Refusal::ClientIdMismatch => Self::ClientIdMismatch,
+            Refusal::NoRoute => Self::NoRoute,
+            Refusal::NoEndpoint => Self::NoEndpoint,
+        }
+    }
+}

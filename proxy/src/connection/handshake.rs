@@ -1,0 +1,63 @@
+//! Stage 2: TLS by the name that the client asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::end::End;
+use super::record::Record;
+use super::{Ended, Tls, refuse};
+use crate::tls::session::{self, Failure, TlsSession};
+use crate::worker::Worker;
+
+/// A client after its handshake.
+pub(super) struct Handshaken {
+    pub(super) session: TlsSession,
+    pub(super) tls: Tls,
+}
+
+/// Completes the handshake: the `ClientHello` within `limit`, the rest of it within the same again.
+pub(super) async fn accept(
+    worker: &Worker,
+    stream: TcpStream,
+    limit: Duration,
+    record: &mut Record<'_>,
+) -> Result<Handshaken, Ended> {
+    let hello = match timeout(limit, session::read_hello(stream)).await {
+        Ok(Ok(hello)) => hello,
+        Ok(Err(failure)) => return Err(fail(failure).await),
+        Err(_) => return Err(Ended::new(End::ClientHelloTimeout, format!("no whole ClientHello within {limit:?}"))),
+    };
+    let sni = hello.server_name();
+    record.sni.clone_from(&sni);
+    let service = worker.shared.snapshot.load().names.find(sni.as_deref()).cloned();
+    let (service, server) = match service.and_then(|service| service.server.clone().map(|server| (service, server))) {
+        Some(found) => found,
+        None => {
+            let reason = match &sni {
+                Some(name) => format!("no TlsSni serves the name {name:?}"),
+                None => "the client asks for no name, and no TlsSni serves \"*\"".to_owned(),
+            };
+            return Err(fail(hello.refuse_name(reason).await).await);
+        }
+    };
+    record.tls_sni = Some(Arc::clone(&service.label));
+    match timeout(limit, hello.accept(&server)).await {
+        Ok(Ok((session, peer))) => {
+            record.handshaken(&peer);
+            Ok(Handshaken { session, tls: Tls { sni, service, peer } })
+        }
+        Ok(Err(failure)) => Err(fail(failure).await),
+        Err(_) => Err(Ended::new(End::HandshakeTimeout, format!("no end of the handshake within {limit:?}"))),
+    }
+}
+
+/// Lets the client read its alert.
+async fn fail(Failure { end, reason, stream }: Failure) -> Ended {
+    if let Some(stream) = stream {
+        refuse::refuse(stream, None).await;
+    }
+    Ended::new(end, reason)
+}

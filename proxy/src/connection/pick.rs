@@ -1,0 +1,60 @@
+//! Stage 4: which endpoint takes a client.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use streamgate_crds::stream_route::HashKey;
+
+use crate::balance::EndpointIndex;
+use crate::config::snapshot::{Route, Snapshot};
+use crate::upstream::Choice;
+use crate::upstream::turns::Turns;
+
+/// A client, as far as it decides on its endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seeker<'a> {
+    /// The client id; may be empty.
+    pub client_id: &'a str,
+    /// The user name, if it gives one.
+    pub username: Option<&'a str>,
+    /// The subject of its certificate, if it shows one.
+    pub subject: Option<&'a str>,
+    /// The name that it asked for.
+    pub sni: Option<&'a str>,
+    /// Its address.
+    pub source: IpAddr,
+}
+
+impl Seeker<'_> {
+    /// What is hashed for this client: the key, or its address where it has none of that.
+    pub(crate) fn hash_key(&self, key: HashKey) -> Cow<'_, str> {
+        let value = match key {
+            HashKey::ClientId => Some(self.client_id),
+            HashKey::SourceIp => None,
+            HashKey::Username => self.username,
+            HashKey::CertificateSubject => self.subject,
+            HashKey::Sni => self.sni,
+        };
+        match value.filter(|value| !value.is_empty()) {
+            Some(value) => Cow::Borrowed(value),
+            None => Cow::Owned(self.source.to_canonical().to_string()),
+        }
+    }
+}
+
+/// The next endpoint for a client that has `tried` some in vain, in this order.
+pub(crate) fn pick(
+    turns: &mut Turns,
+    snapshot: &Snapshot,
+    route: &Route,
+    seeker: &Seeker<'_>,
+    tried: &[EndpointIndex],
+) -> Option<EndpointIndex> {
+    match &route.upstream.choice {
+        Choice::RoundRobin => turns.pick(snapshot, route, tried),
+        Choice::ConsistentHash(key, rendezvous) => {
+            let key = seeker.hash_key(*key);
+            rendezvous.pick(key.as_bytes(), |index| route.upstream.is_tried(index, tried))
+        }
+    }
+}

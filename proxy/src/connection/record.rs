@@ -1,0 +1,108 @@
+//! What is told of a connection: one access line at its close, and its counters.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Ended;
+use super::accept::Entrance;
+use crate::mqtt::Level;
+use crate::tls::session::Peer;
+use crate::worker::Worker;
+
+/// What has become known of a connection so far.
+pub(super) struct Record<'a> {
+    worker: &'a Worker,
+    entrance: &'a Entrance,
+    started: Instant,
+    pub(super) source: SocketAddr,
+    pub(super) sni: Option<String>,
+    pub(super) tls_sni: Option<Arc<str>>,
+    tls_version: Option<&'static str>,
+    resumed: Option<bool>,
+    subject: Option<String>,
+    pub(super) level: Option<Level>,
+    pub(super) client_id: Option<String>,
+    /// The route's label.
+    pub(super) route: Option<Arc<str>>,
+    /// The identity of the endpoint that was tried last.
+    pub(super) endpoint: Option<String>,
+    pub(super) address: Option<SocketAddr>,
+    /// How many endpoints were tried.
+    pub(super) attempts: Option<u64>,
+    /// MQTT from the client.
+    pub(super) received_bytes: u64,
+    /// MQTT to the client.
+    pub(super) sent_bytes: u64,
+}
+
+impl<'a> Record<'a> {
+    /// Of a connection that was accepted just now.
+    pub(super) fn begin(worker: &'a Worker, entrance: &'a Entrance, source: SocketAddr) -> Self {
+        worker.shared.metrics.accepted(&entrance.name).inc();
+        worker.shared.metrics.active(&entrance.name).inc();
+        Self {
+            worker,
+            entrance,
+            started: Instant::now(),
+            source,
+            sni: None,
+            tls_sni: None,
+            tls_version: None,
+            resumed: None,
+            subject: None,
+            level: None,
+            client_id: None,
+            route: None,
+            endpoint: None,
+            address: None,
+            attempts: None,
+            received_bytes: 0,
+            sent_bytes: 0,
+        }
+    }
+
+    /// Its handshake is complete.
+    pub(super) fn handshaken(&mut self, peer: &Peer) {
+        self.worker.shared.metrics.handshakes(&self.entrance.name, peer.version, peer.is_resumed).inc();
+        self.tls_version = Some(peer.version);
+        self.resumed = Some(peer.is_resumed);
+        self.subject = peer.certificate.as_ref().map(|certificate| certificate.subject().to_owned());
+    }
+
+    /// It has ended.
+    pub(super) fn finish(self, ended: &Ended) {
+        let route = self.route.as_deref().unwrap_or_default();
+        let metrics = &self.worker.shared.metrics;
+        metrics.ended(&self.entrance.name, route, ended.end).inc();
+        metrics.received_bytes(&self.entrance.name, route).inc_by(self.received_bytes);
+        metrics.sent_bytes(&self.entrance.name, route).inc_by(self.sent_bytes);
+        tracing::info!(
+            listener = &*self.entrance.name,
+            source = %self.source,
+            sni = self.sni,
+            tls_version = self.tls_version,
+            resumed = self.resumed,
+            subject = self.subject,
+            level = self.level.map(display),
+            client_id = self.client_id,
+            tls_sni = self.tls_sni.as_deref(),
+            route = self.route.as_deref(),
+            endpoint = self.endpoint,
+            address = self.address.map(display),
+            attempts = self.attempts,
+            received_bytes = self.received_bytes,
+            sent_bytes = self.sent_bytes,
+            duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            end = ended.end.as_str(),
+            reason = ended.reason,
+            "connection"
+        );
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        self.worker.shared.metrics.active(&self.entrance.name).dec();
+    }
+}

@@ -1,0 +1,35 @@
+//! Every manifest of `examples/` does what its comment says.
+
+pub(crate) mod device;
+mod routes;
+pub(crate) mod stage;
+mod standalone;
+mod tlssnis;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use streamgate_tests::workspace;
+
+#[test]
+fn no_example_is_left_out() -> Result<()> {
+    let tests = concat!(include_str!("examples/routes.rs"), include_str!("examples/tlssnis.rs"));
+    for folder in ["routes", "tlssnis"] {
+        for entry in fs::read_dir(workspace().join("examples").join(folder))? {
+            let path = format!("\"{folder}/{}\"", entry?.file_name().to_string_lossy());
+            ensure!(tests.contains(&path), "no test runs {path}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn there_is_no_other_folder_of_examples() -> Result<()> {
+    let known = ["routes", "standalone", "tlssnis"];
+    for entry in fs::read_dir(workspace().join("examples"))? {
+        let name = entry?.file_name();
+        ensure!(known.iter().any(|folder| Path::new(folder) == Path::new(&name)), "{}", name.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! The real proxy binary against real brokers, clients and hostile bytes.
+
+mod admin;
+mod balancing;
+mod certificates;
+mod commands;
+mod connect;
+mod deadlines;
+mod docs;
+mod examples;
+mod mosquitto;
+mod refusals;
+mod relay;
+mod reload;
+mod resumption;
+mod routing;
+mod site;
+mod tls;

@@ -1,0 +1,155 @@
+//! Sessions past a change of the configuration.
+
+use super::{
+    CLIENT_AUTH, CertificateAuthority, Device, NAME, OTHER_NAME, Proxy, Result, Site, TLS, is_served, site_with,
+};
+
+/// Makes a change of one file, and waits until it is applied.
+fn change(proxy: &Proxy, make: impl FnOnce() -> Result<()>) -> Result<()> {
+    let before = proxy.generation();
+    make()?;
+    proxy.wait_for_generation_after(before)?;
+    Ok(())
+}
+
+/// A device for each version that has shown this authority's certificate, and keeps its session.
+fn known_devices(site: &Site, proxy: &Proxy, devices: Option<&CertificateAuthority>) -> Result<Vec<Device>> {
+    let credentials = devices.map(|authority| authority.device("sensor-1")).transpose()?;
+    let mut known = Vec::new();
+    for tls in TLS {
+        let device = Device::new(site, tls, credentials.as_ref())?;
+        device.connect(proxy, NAME)?;
+        // Else what comes of it later would say nothing.
+        assert!(device.come_back(proxy, NAME)?.reused, "{tls:?}");
+        known.push(device);
+    }
+    Ok(known)
+}
+
+fn assert_refused(known: &[Device], proxy: &Proxy, alerts: [u8; 2]) -> Result<()> {
+    for (device, alert) in known.iter().zip(alerts) {
+        let session = device.come_back(proxy, NAME)?;
+        assert_eq!(session.alert, Some(alert), "{:?}: {session:?}", device.tls);
+    }
+    Ok(())
+}
+
+fn assert_served(known: &[Device], proxy: &Proxy) -> Result<()> {
+    for device in known {
+        let session = device.come_back(proxy, NAME)?;
+        assert!(is_served(&session), "{:?}: {session:?}", device.tls);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_session_lets_nobody_in_whose_authority_was_replaced() -> Result<()> {
+    let (site, devices) = site_with(CLIENT_AUTH)?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let other = CertificateAuthority::new("Other CA")?;
+    change(&proxy, || site.trust("acme", "device-ca", &[&other]).map(drop))?;
+    assert_refused(&known, &proxy, [48; 2])
+}
+
+#[test]
+fn a_session_lets_nobody_in_whose_authority_was_replaced_by_one_of_the_same_name() -> Result<()> {
+    let (site, devices) = site_with(CLIENT_AUTH)?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let other = CertificateAuthority::new("Device CA")?;
+    change(&proxy, || site.trust("acme", "device-ca", &[&other]).map(drop))?;
+    assert_refused(&known, &proxy, [48; 2])
+}
+
+#[test]
+fn a_session_lets_nobody_in_once_the_tls_sni_refers_to_another_authority() -> Result<()> {
+    let (site, devices) = site_with(CLIENT_AUTH)?;
+    site.trust("acme", "other-ca", &[&CertificateAuthority::new("Other CA")?])?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let other = "clientAuth: {ca: {configMapName: other-ca}}";
+    change(&proxy, || site.tls_sni("acme", "devices", &[NAME], other).map(drop))?;
+    assert_refused(&known, &proxy, [48; 2])
+}
+
+#[test]
+fn a_session_lets_nobody_in_whose_subject_is_allowed_no_more() -> Result<()> {
+    let allowed =
+        |subjects: &str| format!("clientAuth: {{ca: {{configMapName: device-ca}}, allowedSubjects: [{subjects}]}}");
+    let (site, devices) = site_with(&allowed("CN=sensor-1, CN=sensor-2"))?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    change(&proxy, || site.tls_sni("acme", "devices", &[NAME], &allowed("CN=sensor-2")).map(drop))?;
+    assert_refused(&known, &proxy, [49; 2])
+}
+
+#[test]
+fn a_session_without_certificate_lets_nobody_in_once_one_is_required() -> Result<()> {
+    let (site, _) = site_with("clientAuth: {ca: {configMapName: device-ca}, mode: Optional}")?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, None)?;
+    change(&proxy, || site.tls_sni("acme", "devices", &[NAME], CLIENT_AUTH).map(drop))?;
+    assert_refused(&known, &proxy, [40, 116])
+}
+
+#[test]
+fn a_session_of_tls_1_2_does_not_go_on_once_1_3_is_the_least() -> Result<()> {
+    let (site, devices) = site_with(CLIENT_AUTH)?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let strict = format!("minProtocolVersion: \"1.3\"\n{CLIENT_AUTH}");
+    change(&proxy, || site.tls_sni("acme", "devices", &[NAME], &strict).map(drop))?;
+    let session = known[0].come_back(&proxy, NAME)?;
+    assert_eq!(session.alert, Some(70), "{session:?}");
+    assert_served(&known[1..], &proxy)
+}
+
+#[test]
+fn a_name_that_moves_to_another_tls_sni_takes_no_session_along() -> Result<()> {
+    let (site, devices) = site_with(CLIENT_AUTH)?;
+    site.trust("acme", "other-ca", &[&CertificateAuthority::new("Other CA")?])?;
+    site.serve("acme", "others", &[OTHER_NAME], "clientAuth: {ca: {configMapName: other-ca}}")?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    change(&proxy, || site.config.remove_tls_sni("acme", "devices").map(drop))?;
+    assert_refused(&known, &proxy, [112; 2])?;
+    let other = "clientAuth: {ca: {configMapName: other-ca}}";
+    change(&proxy, || site.tls_sni("acme", "others", &[NAME], other).map(drop))?;
+    assert_refused(&known, &proxy, [48; 2])
+}
+
+#[test]
+fn a_known_device_is_served_after_the_server_s_certificate_was_renewed() -> Result<()> {
+    let (site, devices) = site_with(CLIENT_AUTH)?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let renewed = site.authority.server(&[NAME])?;
+    change(&proxy, || site.config.secret("acme", "devices-tls", &renewed.tls_secret()).map(drop))?;
+    assert_served(&known, &proxy)
+}
+
+#[test]
+fn a_known_device_is_served_after_a_further_authority_was_trusted() -> Result<()> {
+    let (site, devices) = site_with(CLIENT_AUTH)?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let further = CertificateAuthority::new("Further CA")?;
+    change(&proxy, || site.trust("acme", "device-ca", &[&devices, &further]).map(drop))?;
+    assert_served(&known, &proxy)
+}
+
+#[test]
+fn a_change_elsewhere_costs_no_session() -> Result<()> {
+    let (site, devices) = site_with(CLIENT_AUTH)?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    // Another TlsSni comes, and the route of this one changes.
+    change(&proxy, || site.serve("globex", "meters", &["meters.example"], "").map(drop))?;
+    change(&proxy, || site.route("acme", "mqtt: {connectTimeout: 9s}").map(drop))?;
+    for device in &known {
+        let session = device.come_back(&proxy, NAME)?;
+        assert!(is_served(&session) && session.reused, "{:?}: {session:?}", device.tls);
+    }
+    Ok(())
+}

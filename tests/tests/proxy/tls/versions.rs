@@ -1,0 +1,82 @@
+//! Versions of TLS, and of IP.
+
+use std::path::Path;
+
+use anyhow::Result;
+use streamgate_tests::proxy::{Listener, Proxy};
+
+use super::fixture::{LISTENER, Outcome, Site, TLS, access_field, is_served, outcome, s_client};
+
+const NAME: &str = "one.devices.example";
+
+#[test]
+fn both_versions_are_served_where_nothing_is_said() -> Result<()> {
+    let site = Site::new()?;
+    site.serve("acme", "devices", &[NAME], "")?;
+    let proxy = site.start()?;
+    for tls in TLS {
+        let session = s_client(proxy.address(LISTENER), tls).server_name(NAME).run()?;
+        assert!(is_served(&session), "{session:?}");
+    }
+    let mut versions = access_field(&proxy, 2, "tls_version")?;
+    versions.sort();
+    assert_eq!(versions, TLS.map(|tls| tls.name));
+    Ok(())
+}
+
+#[test]
+fn a_client_of_tls_1_2_is_refused_with_protocol_version_where_1_3_is_the_least() -> Result<()> {
+    let site = Site::new()?;
+    site.serve("acme", "devices", &[NAME], "minProtocolVersion: \"1.3\"")?;
+    let proxy = site.start()?;
+    let address = proxy.address(LISTENER);
+    let session = s_client(address, TLS[0]).server_name(NAME).run()?;
+    assert_eq!(session.alert, Some(70), "{session:?}");
+    assert_eq!(access_field(&proxy, 1, "end")?, ["ProtocolVersion"]);
+    assert!(is_served(&s_client(address, TLS[1]).server_name(NAME).run()?));
+    Ok(())
+}
+
+#[test]
+fn the_least_version_of_one_tls_sni_is_not_that_of_another() -> Result<()> {
+    let site = Site::new()?;
+    site.serve("acme", "strict", &["strict.example"], "minProtocolVersion: \"1.3\"")?;
+    site.serve("acme", "lenient", &["lenient.example"], "")?;
+    let proxy = site.start()?;
+    let address = proxy.address(LISTENER);
+    assert_eq!(outcome(&site.client("lenient.example", TLS[0], None)?, address), Outcome::Served);
+    assert_eq!(outcome(&site.client("strict.example", TLS[0], None)?, address), Outcome::Alert(70));
+    Ok(())
+}
+
+#[test]
+fn a_client_of_tls_1_1_is_refused_with_protocol_version() -> Result<()> {
+    let site = Site::new()?;
+    site.serve("acme", "devices", &[NAME], "")?;
+    let proxy = site.start()?;
+    // OpenSSL 3 does not offer it but for this.
+    let old = ["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
+    let session =
+        streamgate_tests::openssl::SClient::new(proxy.address(LISTENER)).server_name(NAME).arguments(&old).run()?;
+    assert_eq!(session.alert, Some(70), "{session:?}");
+    assert_eq!(access_field(&proxy, 1, "end")?, ["ProtocolVersion"]);
+    Ok(())
+}
+
+#[test]
+fn a_listener_serves_ipv6() -> Result<()> {
+    if !Path::new("/proc/net/if_inet6").exists() {
+        eprintln!("this host has no IPv6: nothing to test");
+        return Ok(());
+    }
+    let site = Site::new()?;
+    site.serve("acme", "devices", &[NAME], "")?;
+    let proxy = Proxy::start(&site.config, &[Listener::mqtts("v4"), Listener::mqtts("v6").at("[::1]:0")])?;
+    for listener in ["v6", "v4"] {
+        assert!(is_served(&s_client(proxy.address(listener), TLS[1]).server_name(NAME).run()?), "{listener}");
+    }
+    let mut sources = access_field(&proxy, 2, "source")?;
+    sources.sort();
+    assert!(sources[0].starts_with("127.0.0.1:") && sources[1].starts_with("[::1]:"), "{sources:?}");
+    Ok(())
+}
