@@ -296,30 +296,30 @@ fn a_service_is_a_name_a_port_and_a_weight() {
     for (service, wanted) in [
         (
             "{name: A, port: 1}",
-            "4:30: spec.upstream.services[0].name: found `A`; wanted at most 63 lower-case".to_owned(),
+            "4:32: spec.upstream.services[0].name: found `A`; wanted at most 63 lower-case".to_owned(),
         ),
         (
             "{name: a.b, port: 1}",
-            "4:30: spec.upstream.services[0].name: found `a.b`; wanted at most 63 lower-case".to_owned(),
+            "4:32: spec.upstream.services[0].name: found `a.b`; wanted at most 63 lower-case".to_owned(),
         ),
         (
             "{name: a, port: 0}",
-            "4:39: spec.upstream.services[0].port: found the port 0; wanted a port from 1".to_owned(),
+            "4:41: spec.upstream.services[0].port: found the port 0; wanted a port from 1".to_owned(),
         ),
-        ("{name: a, port: 65536}", format!("4:39: spec.upstream.services[0].port: found the number 65536; {PORT}")),
-        ("{name: a, port: -1}", format!("4:39: spec.upstream.services[0].port: found the number -1; {PORT}")),
-        ("{name: a, port: 1.5}", format!("4:39: spec.upstream.services[0].port: found the number 1.5; {PORT}")),
-        ("{name: a, port: \"1883\"}", format!("4:39: spec.upstream.services[0].port: found `1883`; {PORT}")),
-        ("{name: a, port: MQTT}", format!("4:39: spec.upstream.services[0].port: found `MQTT`; {PORT}")),
-        ("{name: a}", "4:23: spec.upstream.services[0].port: found nothing; wanted a value, for the field".to_owned()),
-        ("{port: 1}", "4:23: spec.upstream.services[0].name: found nothing; wanted a value, for the field".to_owned()),
+        ("{name: a, port: 65536}", format!("4:41: spec.upstream.services[0].port: found the number 65536; {PORT}")),
+        ("{name: a, port: -1}", format!("4:41: spec.upstream.services[0].port: found the number -1; {PORT}")),
+        ("{name: a, port: 1.5}", format!("4:41: spec.upstream.services[0].port: found the number 1.5; {PORT}")),
+        ("{name: a, port: \"1883\"}", format!("4:41: spec.upstream.services[0].port: found `1883`; {PORT}")),
+        ("{name: a, port: MQTT}", format!("4:41: spec.upstream.services[0].port: found `MQTT`; {PORT}")),
+        ("{name: a}", "4:25: spec.upstream.services[0].port: found nothing; wanted a value, for the field".to_owned()),
+        ("{port: 1}", "4:25: spec.upstream.services[0].name: found nothing; wanted a value, for the field".to_owned()),
         (
             "{name: a, port: 1, weight: 65536}",
-            "4:50: spec.upstream.services[0].weight: found the weight 65536; wanted 0 to 65535".to_owned(),
+            "4:52: spec.upstream.services[0].weight: found the weight 65536; wanted 0 to 65535".to_owned(),
         ),
         (
             "{name: a, port: 1}, {name: a, port: 1, weight: 2}",
-            "4:43: spec.upstream.services[1]: found `a:1`, which [0] is already; wanted each entry once".to_owned(),
+            "4:45: spec.upstream.services[1]: found `a:1`, which [0] is already; wanted each entry once".to_owned(),
         ),
     ] {
         let found = problems(&format!("  upstream: {{services: [{service}]}}\n"));
@@ -332,40 +332,40 @@ fn a_node_is_a_host_a_port_and_a_weight_and_perhaps_a_name() {
     for (node, wanted) in [
         (
             "{host: \"a:1883\", port: 1}",
-            "4:27: spec.upstream.nodes[0].host: found `a:1883`; wanted `host: \"a\"` and, beside it",
+            "4:29: spec.upstream.nodes[0].host: found `a:1883`; wanted `host: \"a\"` and, beside it",
         ),
         (
             "{host: \"[::1]\", port: 1}",
-            "4:27: spec.upstream.nodes[0].host: found `[::1]`; wanted `::1`, without the brackets",
+            "4:29: spec.upstream.nodes[0].host: found `[::1]`; wanted `::1`, without the brackets",
         ),
-        ("{host: \"mqtt://a\", port: 1}", "4:27: spec.upstream.nodes[0].host: found `mqtt://a`, in which"),
+        ("{host: \"mqtt://a\", port: 1}", "4:29: spec.upstream.nodes[0].host: found `mqtt://a`, in which"),
         (
             "{host: 10.0.0.256, port: 1}",
-            "4:27: spec.upstream.nodes[0].host: found `10.0.0.256`, in which the last label",
+            "4:29: spec.upstream.nodes[0].host: found `10.0.0.256`, in which the last label",
         ),
-        ("{host: a, port: 0}", "4:36: spec.upstream.nodes[0].port: found the port 0; wanted a port from 1 to 65535"),
+        ("{host: a, port: 0}", "4:38: spec.upstream.nodes[0].port: found the port 0; wanted a port from 1 to 65535"),
         (
             "{host: a, port: mqtt}",
-            "4:36: spec.upstream.nodes[0].port: found `mqtt`; wanted a whole number from 0 to 65535",
+            "4:38: spec.upstream.nodes[0].port: found `mqtt`; wanted a whole number from 0 to 65535",
         ),
         (
             "{host: a, port: 1, weight: 65536}",
-            "4:47: spec.upstream.nodes[0].weight: found the weight 65536; wanted 0 to",
+            "4:49: spec.upstream.nodes[0].weight: found the weight 65536; wanted 0 to",
         ),
         (
             "{host: a, port: 1, name: \"a b\"}",
-            "4:45: spec.upstream.nodes[0].name: found `a b`; wanted 1 to 253 characters",
+            "4:47: spec.upstream.nodes[0].name: found `a b`; wanted 1 to 253 characters",
         ),
-        ("{host: a, port: 1, name: \"\"}", "4:45: spec.upstream.nodes[0].name: found ``; wanted 1 to 253 characters"),
-        ("{port: 1}", "4:20: spec.upstream.nodes[0].host: found nothing; wanted a value, for the field is required"),
-        ("{host: a, port: 1}, {host: A, port: 1}", "4:40: spec.upstream.nodes[1]: found `a:1`, which [0] is already"),
+        ("{host: a, port: 1, name: \"\"}", "4:47: spec.upstream.nodes[0].name: found ``; wanted 1 to 253 characters"),
+        ("{port: 1}", "4:22: spec.upstream.nodes[0].host: found nothing; wanted a value, for the field is required"),
+        ("{host: a, port: 1}, {host: A, port: 1}", "4:42: spec.upstream.nodes[1]: found `a:1`, which [0] is already"),
         (
             "{host: a, port: 1, name: x}, {host: b, port: 1, name: x}",
-            "4:49: spec.upstream.nodes[1]: found `x`, which [0] is already",
+            "4:51: spec.upstream.nodes[1]: found `x`, which [0] is already",
         ),
         (
             "{host: a, port: 1}, {host: b, port: 1, name: \"a:1\"}",
-            "4:40: spec.upstream.nodes[1]: found `a:1`, which [0] is already",
+            "4:42: spec.upstream.nodes[1]: found `a:1`, which [0] is already",
         ),
     ] {
         let found = problems(&format!("  upstream: {{nodes: [{node}]}}\n"));

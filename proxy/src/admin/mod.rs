@@ -69,11 +69,10 @@ impl Admin {
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let response = match request.uri().path() {
-            "/livez" => response(StatusCode::OK, TEXT, "ok\n"),
             "/readyz" if self.snapshot.load().generation == 0 => {
                 response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "no configuration is applied yet\n")
             }
-            "/readyz" => response(StatusCode::OK, TEXT, "ok\n"),
+            "/livez" | "/readyz" => response(StatusCode::OK, TEXT, "ok\n"),
             "/metrics" => response(StatusCode::OK, OPEN_METRICS, self.metrics.encode(&self.snapshot.load())),
             "/config" => {
                 let snapshot = self.snapshot.load();

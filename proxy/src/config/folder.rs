@@ -17,23 +17,21 @@ pub(super) struct Folder<T> {
     /// The folder's name within the configuration directory.
     name: &'static str,
     path: PathBuf,
-    read: fn(file: &str, namespace: &str, name: &str, text: &str) -> Result<T, Vec<Problem>>,
+    read: Read<T>,
     objects: BTreeMap<Key, Tracked<T, Vec<Problem>>>,
     /// Files whose names say of no object, and the folder itself where it can't be read.
     strays: Vec<Problem>,
 }
 
+/// Makes an object of a file's path (for problems), its namespace, its name and its text.
+type Read<T> = fn(&str, &str, &str, &str) -> Result<T, Vec<Problem>>;
+
 /// Namespace and name.
 pub(super) type Key = (String, String);
 
 impl<T: PartialEq> Folder<T> {
-    /// The folder `name` of a configuration directory, of which nothing is read yet. `read` makes an object of a file's
-    /// path (for problems), its namespace, its name and its text.
-    pub(super) fn new(
-        config_dir: &Path,
-        name: &'static str,
-        read: fn(&str, &str, &str, &str) -> Result<T, Vec<Problem>>,
-    ) -> Self {
+    /// The folder `name` of a configuration directory, of which nothing is read yet.
+    pub(super) fn new(config_dir: &Path, name: &'static str, read: Read<T>) -> Self {
         Self { name, path: config_dir.join(name), read, objects: BTreeMap::new(), strays: Vec::new() }
     }
 

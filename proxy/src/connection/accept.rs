@@ -97,7 +97,7 @@ const BACKLOG: i32 = 4096;
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// A peer that has said nothing for so long is probed,
-const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIME: Duration = Duration::from_mins(1);
 /// again after so long,
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// and is given up after so many probes without an answer.

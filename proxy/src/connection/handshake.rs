@@ -33,15 +33,13 @@ pub(super) async fn accept(
     let sni = hello.server_name();
     record.sni.clone_from(&sni);
     let service = worker.shared.snapshot.load().names.find(sni.as_deref()).cloned();
-    let (service, server) = match service.and_then(|service| service.server.clone().map(|server| (service, server))) {
-        Some(found) => found,
-        None => {
-            let reason = match &sni {
-                Some(name) => format!("no TlsSni serves the name {name:?}"),
-                None => "the client asks for no name, and no TlsSni serves \"*\"".to_owned(),
-            };
-            return Err(fail(hello.refuse_name(reason).await).await);
-        }
+    let found = service.and_then(|service| service.server.clone().map(|server| (service, server)));
+    let Some((service, server)) = found else {
+        let reason = match &sni {
+            Some(name) => format!("no TlsSni serves the name {name:?}"),
+            None => "the client asks for no name, and no TlsSni serves \"*\"".to_owned(),
+        };
+        return Err(fail(hello.refuse_name(reason).await).await);
     };
     record.tls_sni = Some(Arc::clone(&service.label));
     match timeout(limit, hello.accept(&server)).await {

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use streamgate_crds::stream_route::HashKey;
 
-use crate::balance::EndpointIndex;
+use crate::balance::{EndpointIndex, Rendezvous};
 use crate::config::snapshot::{Route, Snapshot};
-use crate::upstream::Choice;
 use crate::upstream::turns::Turns;
+use crate::upstream::{Choice, Upstream};
 
 /// A client, as far as it decides on its endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,18 @@ impl Seeker<'_> {
             None => Cow::Owned(self.source.to_canonical().to_string()),
         }
     }
+}
+
+/// The endpoints for a client of a `ConsistentHash` route in the order in which they would be tried, at most `count`.
+pub(crate) fn by_hash(upstream: &Upstream, rendezvous: &Rendezvous, key: &str, count: usize) -> Vec<EndpointIndex> {
+    let mut tried = Vec::new();
+    while tried.len() < count {
+        match rendezvous.pick(key.as_bytes(), |index| upstream.is_tried(index, &tried)) {
+            Some(index) => tried.push(index),
+            None => break,
+        }
+    }
+    tried
 }
 
 /// The next endpoint for a client that has `tried` some in vain, in this order.

@@ -235,4 +235,4 @@ const SCRATCH_BYTES: usize = 64 << 10;
 /// After so many reads in one direction, others have their turn.
 const MOST_READS_PER_TURN: usize = 16;
 /// How long one side may go on saying nothing after the other has ended.
-const HALF_CLOSE_PATIENCE: Duration = Duration::from_secs(60);
+const HALF_CLOSE_PATIENCE: Duration = Duration::from_mins(1);

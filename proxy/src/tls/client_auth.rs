@@ -14,6 +14,7 @@ use streamgate_crds::tls_sni::{ClientAuth, ClientAuthMode};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use super::client_certificate::ClientCertificate;
+use super::tickets;
 
 /// Judges clients' certificates for one `TlsSni`.
 pub(crate) struct ClientVerifier {
@@ -74,7 +75,7 @@ impl ClientCertVerifier for ClientVerifier {
             was_too_long.set(true);
             Err(webpki::Error::UnknownIssuer)
         };
-        certificate
+        let path = certificate
             .verify_for_usage(
                 self.algorithms.all,
                 &self.authorities,
@@ -94,6 +95,8 @@ impl ClientCertVerifier for ClientVerifier {
         if !self.allows_subject(end_entity) {
             return Err(CertificateError::ApplicationVerificationFailure.into());
         }
+        let intermediates = path.intermediate_certificates().map(|intermediate| intermediate.der());
+        tickets::limit_to(intermediates.chain([end_entity.clone()]));
         Ok(ClientCertVerified::assertion())
     }
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::TrustAnchor;
-use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion};
@@ -15,6 +15,7 @@ use streamgate_crds::tls_sni::{ClientAuthMode, TlsVersion};
 
 use super::client_auth::ClientVerifier;
 use super::material::ServerCertificate;
+use super::tickets::Tickets;
 
 /// What is served under one `TlsSni`. It changes only as a whole: its session tickets go with it, so that nobody resumes
 /// what was agreed under another certificate, another authority or another `TlsSni`.
@@ -52,7 +53,7 @@ impl TlsServer {
         };
         let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(certificates)));
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = ticketer(&provider)?;
+        config.ticketer = Arc::new(Tickets::new()?);
         config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
         let without_alpn = Arc::new(config.clone());
         let required_protocols: Vec<Vec<u8>> =
@@ -93,11 +94,6 @@ fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
         TlsVersion::V1_2 => ALL_VERSIONS,
         TlsVersion::V1_3 => &ALL_VERSIONS[..1],
     }
-}
-
-/// Seals tickets with keys of this server alone, which rotate.
-fn ticketer(_: &CryptoProvider) -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
-    aws_lc_rs::Ticketer::new()
 }
 
 /// The certificates of a `TlsSni`, of which each client gets one that it can verify.

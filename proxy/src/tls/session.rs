@@ -15,6 +15,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use super::client_auth::ChainTooLong;
 use super::client_certificate::ClientCertificate;
 use super::server::TlsServer;
+use super::tickets::with_tickets;
 use crate::connection::end::End;
 
 /// A connection whose ClientHello has been read.
@@ -43,12 +44,16 @@ pub(crate) struct Peer {
 
 /// Reads the ClientHello.
 pub(crate) async fn read_hello(stream: TcpStream) -> Result<Hello, Failure> {
-    let acceptor = LazyConfigAcceptor::new(Acceptor::default(), Transport { stream });
+    let acceptor = LazyConfigAcceptor::new(Acceptor::default(), Transport::new(stream));
     tokio::pin!(acceptor);
     match acceptor.as_mut().await {
         Ok(start) => Ok(Hello { start }),
         Err(error) => {
+            let transport = acceptor.take_io();
             let (end, reason) = match tls_error(&error) {
+                Some(error) if transport.as_ref().is_some_and(Transport::is_outdated) => {
+                    (End::ProtocolVersion, format!("the client speaks TLS 1.1 at most: {error}"))
+                }
                 None if error.kind() == io::ErrorKind::UnexpectedEof || is_reset(&error) => {
                     (End::ClosedBeforeClientHello, error.to_string())
                 }
@@ -57,7 +62,7 @@ pub(crate) async fn read_hello(stream: TcpStream) -> Result<Hello, Failure> {
                 }
                 _ => end_of(&error),
             };
-            Err(Failure { end, reason, stream: acceptor.take_io().map(|transport| transport.stream) })
+            Err(Failure { end, reason, stream: transport.map(|transport| transport.stream) })
         }
     }
 }
@@ -73,7 +78,7 @@ impl Hello {
     /// Completes the handshake as `server` has it.
     pub(crate) async fn accept(self, server: &TlsServer) -> Result<(TlsSession, Peer), Failure> {
         let config: Arc<ServerConfig> = server.config_for(&self.start.client_hello());
-        match self.start.into_stream(config).into_fallible().await {
+        match with_tickets(self.start.into_stream(config).into_fallible()).await {
             Ok(stream) => {
                 let peer = peer(&stream);
                 Ok((TlsSession { stream }, peer))
@@ -140,13 +145,32 @@ impl AsyncWrite for TlsSession {
     }
 }
 
-/// The TCP connection below.
+/// The TCP connection below, which sets two of rustls' alerts right:
 ///
-/// rustls tells a client of TLS 1.2 without a certificate `certificate_required`, which that version doesn't know: there it
-/// is `handshake_failure` (RFC 5246, section 7.4.6). The alert goes out by itself and in the clear, and no other record looks
-/// like it: one that is protected is longer.
+/// - A client of TLS 1.2 without a certificate gets `handshake_failure` (RFC 5246, section 7.4.6) in place of
+///   `certificate_required`, which that version doesn't know.
+/// - A client of TLS 1.1 or older gets `protocol_version` in place of `handshake_failure`, with which rustls answers that it
+///   names no signature algorithms, as no such client does.
+///
+/// An alert goes out by itself and, before there are keys, in the clear. No other record looks like one: what is protected is
+/// longer.
 struct Transport {
     stream: TcpStream,
+    /// The first bytes that came, as far as they have.
+    head: [u8; HEAD_BYTES],
+    head_length: usize,
+}
+
+impl Transport {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, head: [0; HEAD_BYTES], head_length: 0 }
+    }
+
+    /// Whether the client speaks TLS 1.1 at most: the version of a `ClientHello` (RFC 5246, section 7.4.1.2) comes after the
+    /// head of its record, its type and its length.
+    fn is_outdated(&self) -> bool {
+        self.head_length == HEAD_BYTES && matches!(self.head, [22, _, _, _, _, 1, _, _, _, 3, 0..=2])
+    }
 }
 
 impl AsyncRead for Transport {
@@ -155,13 +179,28 @@ impl AsyncRead for Transport {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let have = self.head_length;
+        if have < HEAD_BYTES {
+            let came = &buffer.filled()[before..];
+            let taken = came.len().min(HEAD_BYTES - have);
+            self.head[have..have + taken].copy_from_slice(&came[..taken]);
+            self.head_length += taken;
+        }
+        outcome
     }
 }
 
 impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let bytes = if bytes == CERTIFICATE_REQUIRED_ALERT { &HANDSHAKE_FAILURE_ALERT } else { bytes };
+        let bytes = if bytes == CERTIFICATE_REQUIRED_ALERT {
+            &HANDSHAKE_FAILURE_ALERT
+        } else if bytes == HANDSHAKE_FAILURE_ALERT && self.is_outdated() {
+            &PROTOCOL_VERSION_ALERT
+        } else {
+            bytes
+        };
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -191,9 +230,13 @@ impl AsyncWrite for Transport {
 
 /// A plaintext alert (RFC 8446, section 5.1): no keys are agreed on before the ServerHello. Fatal, unrecognized_name (112).
 const UNRECOGNIZED_NAME_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
-/// The same with certificate_required (116), and with handshake_failure (40).
+/// The same with certificate_required (116), handshake_failure (40) and protocol_version (70).
 const CERTIFICATE_REQUIRED_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 116];
 const HANDSHAKE_FAILURE_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
+const PROTOCOL_VERSION_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 70];
+
+/// As many as tell the version of a `ClientHello`.
+const HEAD_BYTES: usize = 11;
 
 fn peer(stream: &TlsStream<Transport>) -> Peer {
     let (_, connection) = stream.get_ref();

@@ -165,11 +165,11 @@ fn a_connect_may_come_byte_by_byte() -> Result<()> {
     Ok(())
 }
 
-/// The CONNECT with a SUBSCRIBE and PUBLISHes behind it: more than one buffer of any size is likely to hold.
+/// The CONNECT with a SUBSCRIBE and messages behind it: more than a buffer is likely to hold.
 fn with_packets_behind(version: Version, connect: &Connect) -> Vec<u8> {
     let mut bytes = connect.bytes();
     bytes.extend(wire::subscribe(version, 1, "a/#", 1));
-    for payload in [&b"x"[..], &[0x55; 40_000], &[0xaa; 70_000], b""] {
+    for payload in [&b"x"[..], &vec![0x55; 40_000], &vec![0xaa; 70_000], b""] {
         bytes.extend(wire::publish(version, "a/b", payload, 1, 2, false));
     }
     bytes.extend(wire::PINGREQ);
@@ -266,7 +266,7 @@ fn a_route_may_allow_a_connect_of_a_megabyte() -> Result<()> {
     let broker = recorder(Version::V5)?;
     let spec = format!("mqtt: {{maxConnectSize: 1Mi}}\n{}", upstream(&[broker.address()]));
     let site = Site::start(&spec)?;
-    let user_property = [&b"\x26\0\x01a\xff\xff"[..], &[b'x'; 65535]].concat();
+    let user_property = [&b"\x26\0\x01a\xff\xff"[..], &vec![b'x'; 65535]].concat();
     let connect = Connect::new(Version::V5, "sensor").properties(&user_property.repeat(15)).bytes();
     assert!((900_000..1 << 20).contains(&connect.len()));
     for (index, way) in Way::BOTH.into_iter().enumerate() {

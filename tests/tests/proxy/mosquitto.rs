@@ -148,27 +148,13 @@ fn the_will_of_a_device_that_dies_is_published_and_of_one_that_leaves_it_is_not(
         let mut witness = clients.subscriber(way, &["-V", version, "-t", &topic])?;
         let device = |will: &str| {
             let id = format!("{will}-{way:?}");
-            clients.subscriber(
-                way,
-                &[
-                    "-V",
-                    version,
-                    "-i",
-                    &id,
-                    "-t",
-                    "x",
-                    "--will-topic",
-                    &topic,
-                    "--will-payload",
-                    will,
-                    "--will-qos",
-                    "1",
-                ],
-            )
+            let until = ["-V", version, "-i", &id, "-t", "leave", "-C", "1"];
+            let will = ["--will-topic", &topic, "--will-payload", will, "--will-qos", "1"];
+            clients.subscriber(way, &[&until[..], &will].concat())
         };
         let mut leaving = device("left")?;
-        leaving.signal("TERM")?;
-        leaving.wait_for_end(wait::SOON)?;
+        clients.publish(way, &["-t", "leave", "-m", "now"])?;
+        ensure!(leaving.wait_for_end(wait::SOON)?.success());
         let dying = device("died")?;
         dying.signal("KILL")?;
         witness.wait_for_line("died", wait::SOON)?;
@@ -217,12 +203,9 @@ fn a_session_that_outlives_its_connection_is_found_again() -> Result<()> {
     let clients = Clients::start(&format!("{ALL_LEVELS}\n{nodes}, loadBalancer: {{type: ConsistentHash}}}}"))?;
     let devices: Vec<_> =
         (0..9_usize).map(|number| (format!("sensor-{number}"), VERSIONS[number % 3], Way::ALL[number / 3])).collect();
-    let session = |(id, version, _): &(String, &str, Way)| {
-        let mut arguments = vec!["-i", id, "-c", "-q", "1", "-t", "queue", "-V", version];
-        if *version == "mqttv5" {
-            arguments.extend(["-D", "connect", "session-expiry-interval", "600"]);
-        }
-        arguments.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    // In MQTT 5, `-c` asks for a session that never expires.
+    let session = |(id, version, _): &(String, &'static str, Way)| {
+        ["-i", id, "-c", "-q", "1", "-t", "queue", "-V", version].map(str::to_owned)
     };
     for device in &devices {
         clients.subscribe(device.2, &[&borrowed(&session(device))[..], &["-E"]].concat())?;

@@ -88,7 +88,7 @@ pub(crate) fn is_refused(site: &Site, way: Way, bytes: &[u8], told: Told) -> Res
 
 /// 64 KiB of packets, as a client may send them without waiting for its CONNACK.
 fn pipelined(version: Version) -> Vec<u8> {
-    [wire::subscribe(version, 1, "a/#", 1), wire::publish(version, "a/b", &[0x55; 64 << 10], 1, 2, false)].concat()
+    [wire::subscribe(version, 1, "a/#", 1), wire::publish(version, "a/b", &vec![0x55; 64 << 10], 1, 2, false)].concat()
 }
 
 /// Each of these packets is refused 50 times in each way, whatever is pipelined behind it, and each time in the access log

@@ -7,3 +7,4 @@ mod names;
 mod versions;
 
 pub(crate) mod fixture;
+pub(crate) mod lenient_broker;

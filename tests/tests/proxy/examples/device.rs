@@ -109,11 +109,17 @@ impl Device {
         Self { listener, ..self }
     }
 
-    /// Comes and goes.
-    pub(crate) fn visit(&self, proxy: &mut Proxy, authority: &CertificateAuthority) -> Result<Visit> {
+    /// Comes and goes. `gone` ends what it left at the brokers.
+    pub(crate) fn visit(
+        &self,
+        proxy: &mut Proxy,
+        authority: &CertificateAuthority,
+        gone: impl FnOnce() -> Result<()>,
+    ) -> Result<Visit> {
         let stream = wire::connect_tcp(proxy.address(self.listener))?;
         let source = stream.local_addr()?.to_string();
         let met = if self.listener == "mqtts" { self.meet_tls(stream, authority) } else { self.meet(stream) }?;
+        gone()?;
         let line =
             proxy.wait_for_connection(&format!("the access line of {source}"), |line| line["source"] == source)?;
         Ok(Visit { met, line })

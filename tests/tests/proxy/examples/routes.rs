@@ -178,7 +178,7 @@ fn mqtt31_only_tells_others_that_their_version_is_not_served() -> Result<()> {
 fn plaintext_listener_is_for_the_listener_plain_alone() -> Result<()> {
     let mut stage = Stage::example("routes/plaintext-listener.yaml")?;
     ensure!(stage.visit(&Device::new("clerk").at("plain"))?.met == Met::Code(0));
-    let device = stage.device(NAME, "clerk")?;
+    let device = stage.device("fallback.example", "clerk")?;
     let visit = stage.visit(&device)?;
     ensure!(visit.met == Met::Code(0x05) && visit.line["end"] == "NoRoute", "{visit:?}");
     Ok(())

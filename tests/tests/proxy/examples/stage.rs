@@ -162,7 +162,14 @@ impl Stage {
     /// Lets a device come and go.
     pub(crate) fn visit(&mut self, device: &Device) -> Result<Visit> {
         let before: BTreeMap<_, _> = self.brokers.iter().map(|(name, broker)| (name.clone(), broker.count())).collect();
-        let visit = device.visit(&mut self.proxy, &self.authorities.servers)?;
+        // The recorders end no connection by themselves.
+        let end_at_brokers = || {
+            for (name, broker) in &self.brokers {
+                (before[name]..broker.count()).try_for_each(|index| broker.end_sending(index))?;
+            }
+            Ok(())
+        };
+        let visit = device.visit(&mut self.proxy, &self.authorities.servers, end_at_brokers)?;
         if let Some(endpoint) = visit.endpoint() {
             let now = self.brokers.get(endpoint).map(FakeBroker::count);
             ensure!(now > before.get(endpoint).copied(), "the access line names another broker: {}", visit.line);

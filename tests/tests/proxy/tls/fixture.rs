@@ -7,13 +7,14 @@ use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use serde_json::Value;
 use streamgate_tests::config_dir::{ConfigDir, dedent};
-use streamgate_tests::fake_broker::{Answer, FakeBroker};
 use streamgate_tests::openssl::{SClient, Session};
 use streamgate_tests::pki::{CertificateAuthority, Credentials, Leaf};
 use streamgate_tests::proxy::{Listener, Proxy};
 use streamgate_tests::tls_client::{TlsClient, alert_of};
 use streamgate_tests::wait;
 use streamgate_tests::wire::{self, Connect, StreamEnd, Version};
+
+use super::lenient_broker::LenientBroker;
 
 /// The name of the listener that [`Site::start`] has.
 pub(crate) const LISTENER: &str = "mqtts";
@@ -36,7 +37,7 @@ pub(crate) const TLS: [Tls; 2] = [
 pub(crate) struct Site {
     pub(crate) config: ConfigDir,
     pub(crate) authority: CertificateAuthority,
-    pub(crate) broker: FakeBroker,
+    pub(crate) broker: LenientBroker,
 }
 
 impl Site {
@@ -44,7 +45,7 @@ impl Site {
         Ok(Self {
             config: ConfigDir::new()?,
             authority: CertificateAuthority::new("Server CA")?,
-            broker: FakeBroker::start(Answer::Bytes(wire::CONNACK_V311.to_vec()))?,
+            broker: LenientBroker::start()?,
         })
     }
 
@@ -146,7 +147,7 @@ pub(crate) fn access_lines(proxy: &Proxy, count: usize) -> Result<Vec<Value>> {
 /// One field of each of the first `count` access lines, `-` where a line has none.
 pub(crate) fn access_field(proxy: &Proxy, count: usize, field: &str) -> Result<Vec<String>> {
     let lines = access_lines(proxy, count)?;
-    Ok(lines.iter().map(|line| line[field].as_str().unwrap_or("-").to_owned()).collect())
+    Ok(lines.iter().take(count).map(|line| line[field].as_str().unwrap_or("-").to_owned()).collect())
 }
 
 /// Reads an alert that no key protects, and the end after it.

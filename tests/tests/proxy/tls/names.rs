@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 use streamgate_tests::config_dir::ConfigDir;
-use streamgate_tests::fake_broker::{Answer, FakeBroker};
 use streamgate_tests::pki::{CertificateAuthority, Credentials};
 use streamgate_tests::proxy::{Listener, Proxy};
 use streamgate_tests::tls_client::TlsClient;
 use streamgate_tests::wire;
 
 use super::fixture::{self, LISTENER, Outcome, Site, TLS, access_field, is_served, outcome, s_client};
+use super::lenient_broker::LenientBroker;
 
 #[test]
 fn an_exact_name_goes_before_a_wildcard_and_a_wildcard_before_the_fallback() -> Result<()> {
@@ -122,7 +122,7 @@ struct Tenant {
     servers: CertificateAuthority,
     devices: CertificateAuthority,
     device: Credentials,
-    broker: FakeBroker,
+    broker: LenientBroker,
 }
 
 impl Tenant {
@@ -133,7 +133,7 @@ impl Tenant {
             servers: CertificateAuthority::new("Server CA")?,
             device: devices.device("device")?,
             devices,
-            broker: FakeBroker::start(Answer::Bytes(wire::CONNACK_V311.to_vec()))?,
+            broker: LenientBroker::start()?,
         })
     }
 

@@ -268,6 +268,17 @@ proptest! {
     }
 
     #[test]
+    fn what_is_said_of_a_client_does_not_grow_with_what_it_sends(
+        bytes in prop_oneof![nearly_connect(), mutated(), prop::collection::vec(any::<u8>(), 0..100)],
+        limits in limits(),
+    ) {
+        if let Err(error) = decode(limits, &bytes) {
+            prop_assert!((1..=200).contains(&error.reason.len()), "{}", error.reason);
+            prop_assert!(error.reason.is_ascii(), "{}", error.reason);
+        }
+    }
+
+    #[test]
     fn no_answer_is_larger_than_the_client_allows(bytes in mutated(), limits in limits()) {
         if let Err(error) = decode(limits, &bytes)
             && let Some(connack) = error.connack()
