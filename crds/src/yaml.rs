@@ -49,12 +49,12 @@ impl<'a> Document<'a> {
     /// Reads the document as a type of which every field is known: another field is a problem. A field that is `null`
     /// counts as absent.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Vec<Problem>> {
-        reader::read(Some(&self.root), String::new(), reader::Unknown::Refused)
+        reader::read(Some(&self.root), "", reader::Unknown::Refused)
     }
 
     /// Reads the document as one of Kubernetes' own types: fields that the type doesn't know are passed over.
     pub fn read_known<T: DeserializeOwned>(&self) -> Result<T, Vec<Problem>> {
-        reader::read(Some(&self.root), String::new(), reader::Unknown::PassedOver)
+        reader::read(Some(&self.root), "", reader::Unknown::PassedOver)
     }
 
     /// Reads a part of the document, by its path (`spec.upstream`), as [`Document::read`] does. A part that isn't there is
@@ -62,7 +62,7 @@ impl<'a> Document<'a> {
     pub fn read_part<T: DeserializeOwned>(&self, field: &str) -> Result<T, Vec<Problem>> {
         let node = self.walk(field).last().filter(|(_, rest)| rest.is_empty()).map(|(node, _)| node);
         let node = node.filter(|node| !matches!(node.value, Value::Null));
-        reader::read(node, field.to_owned(), reader::Unknown::Refused)
+        reader::read(node, field, reader::Unknown::Refused)
             .map_err(|problems| problems.into_iter().map(|problem| self.place(problem)).collect())
     }
 
@@ -107,7 +107,7 @@ struct Node<'a> {
     value: Value<'a>,
 }
 
-impl<'a> Node<'a> {
+impl Node<'_> {
     /// The node one step down the path, and what is left of that.
     fn step<'s, 'p>(&'s self, path: &'p str) -> Option<(&'s Self, &'p str)> {
         if let Some(index) = path.strip_prefix('[') {

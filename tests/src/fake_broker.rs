@@ -1,6 +1,6 @@
 //! A broker's place taken by a recorder, for what is asserted byte by byte.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::wait;
 /// What the recorder does with a connection.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// Sends these bytes as soon as anything has come, and reads on.
+    /// Sends these bytes as soon as anything has come, and reads on until the sender ends.
     Bytes(Vec<u8>),
     /// Reads, and never says a word.
     Silence,
@@ -102,7 +102,11 @@ impl FakeBroker {
 
     /// Ends the sending side of connection `index`; it reads on.
     pub fn end_sending(&self, index: usize) -> Result<()> {
-        Ok(self.stream(index)?.shutdown(Shutdown::Write)?)
+        match self.stream(index)?.shutdown(Shutdown::Write) {
+            // It has ended already, since its sender has.
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),
+            ended => Ok(ended?),
+        }
     }
 
     fn stream(&self, index: usize) -> Result<TcpStream> {
@@ -160,6 +164,8 @@ fn accept(mut stream: TcpStream, answer: &Answer, connections: &Connections) {
                 connection.ended = count == 0;
             }
             if count == 0 {
+                // As a broker does; `kept` would hold it open otherwise.
+                let _ = stream.shutdown(Shutdown::Both);
                 return;
             }
             match &answer {

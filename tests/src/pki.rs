@@ -39,6 +39,16 @@ impl CertificateAuthority {
         Ok(Self { issuer: Issuer::new(parameters, key), certificate, intermediates })
     }
 
+    /// A device of this authority that issues certificates, as it may not: its own is none of an authority.
+    pub fn device_that_issues(&self, common_name: &str) -> Result<Self> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let Leaf { parameters, .. } = Leaf::device(common_name);
+        let certificate = parameters.signed_by(&key, &self.issuer)?;
+        let mut intermediates = vec![certificate.clone()];
+        intermediates.extend(self.intermediates.iter().cloned());
+        Ok(Self { issuer: Issuer::new(parameters, key), certificate, intermediates })
+    }
+
     /// Its own certificate, PEM.
     pub fn certificate_pem(&self) -> String {
         self.certificate.pem()

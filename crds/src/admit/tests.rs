@@ -68,7 +68,7 @@ impl StreamRoute {
         self
     }
 
-    fn from_ranges(mut self, ranges: &[&str]) -> Self {
+    fn of_ranges(mut self, ranges: &[&str]) -> Self {
         self.spec.r#match.source_ranges = ranges.iter().map(|range| range.parse().unwrap()).collect();
         self
     }

@@ -26,7 +26,7 @@ pub(super) enum Unknown {
 /// new is found.
 pub(super) fn read<T: DeserializeOwned>(
     node: Option<&Node<'_>>,
-    field: String,
+    field: &str,
     unknown: Unknown,
 ) -> Result<T, Vec<Problem>> {
     let nothing = Node { location: START, value: Value::Map(Vec::new()) };
@@ -35,7 +35,7 @@ pub(super) fn read<T: DeserializeOwned>(
     let mut skipped_paths: Vec<String> = Vec::new();
     while problems.len() < MOST_PROBLEMS {
         let context = Context { unknown, skipped: &skipped };
-        let reader = Reader { node: node.unwrap_or(&nothing), path: &Path::Root(&field), context: &context };
+        let reader = Reader { node: node.unwrap_or(&nothing), path: &Path::Root(field), context: &context };
         let error = match T::deserialize(reader) {
             Ok(value) if problems.is_empty() => return Ok(value),
             Ok(_) => break,
@@ -115,7 +115,7 @@ impl<'r, 'n> Reader<'r, 'n> {
             },
             Value::Float(number) => visitor.visit_f64(*number),
             Value::String(text) => visitor.visit_str(text),
-            Value::List(elements) => visitor.visit_seq(Elements { reader: self, elements, next: 0 }),
+            Value::List(elements) => visitor.visit_seq(Elements { reader: self, nodes: elements, next: 0 }),
             Value::Map(entries) => visitor.visit_map(self.entries(entries, None)),
         }
     }
@@ -123,9 +123,9 @@ impl<'r, 'n> Reader<'r, 'n> {
     fn entries(
         &'r self,
         entries: &'r [(Key<'n>, Node<'n>)],
-        fields: Option<&'static [&'static str]>,
+        known: Option<&'static [&'static str]>,
     ) -> Entries<'r, 'n> {
-        Entries { reader: self, entries, next: 0, fields }
+        Entries { reader: self, fields: entries, next: 0, known }
     }
 
     /// Gives an error of this node its path, place and words, unless it came from within.
@@ -203,7 +203,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_> {
 
 struct Elements<'r, 'n> {
     reader: &'r Reader<'r, 'n>,
-    elements: &'r [Node<'n>],
+    nodes: &'r [Node<'n>],
     next: usize,
 }
 
@@ -211,7 +211,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, '_> {
     type Error = Box<ReadError>;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Self::Error> {
-        while let Some(node) = self.elements.get(self.next) {
+        while let Some(node) = self.nodes.get(self.next) {
             let path = Path::Index(self.reader.path, self.next);
             self.next += 1;
             if self.reader.context.is_read(node) {
@@ -222,26 +222,26 @@ impl<'de> SeqAccess<'de> for Elements<'_, '_> {
     }
 }
 
-/// The fields of a mapping; of a struct's, `fields` are those that it knows.
+/// The fields of a mapping; of a struct's, `known` are those that it knows.
 struct Entries<'r, 'n> {
     reader: &'r Reader<'r, 'n>,
-    entries: &'r [(Key<'n>, Node<'n>)],
+    fields: &'r [(Key<'n>, Node<'n>)],
     next: usize,
-    fields: Option<&'static [&'static str]>,
+    known: Option<&'static [&'static str]>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'_, '_> {
     type Error = Box<ReadError>;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Self::Error> {
-        while let Some((key, node)) = self.entries.get(self.next) {
+        while let Some((key, node)) = self.fields.get(self.next) {
             let path = Path::Field(self.reader.path, &key.name);
             if self.reader.context.is_read(node) {
-                let known = self.fields.map(|fields| fields.contains(&key.name.as_ref()));
+                let known = self.known.map(|fields| fields.contains(&key.name.as_ref()));
                 match (known, &node.value) {
                     (Some(true), Value::Null) => {}
                     (Some(false), _) if self.reader.context.unknown == Unknown::Refused => {
-                        return Err(unknown_field(&path, node, key.location, self.fields.unwrap_or_default()));
+                        return Err(Box::new(unknown_field(&path, node, key.location, self.known.unwrap_or_default())));
                     }
                     _ => {
                         let name: StrDeserializer<'_, Self::Error> = key.name.as_ref().into_deserializer();
@@ -255,7 +255,7 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Self::Error> {
-        let Some((key, node)) = self.entries.get(self.next) else {
+        let Some((key, node)) = self.fields.get(self.next) else {
             return Err(serde::de::Error::custom("a value was asked for beyond the last"));
         };
         self.next += 1;
@@ -357,20 +357,15 @@ impl serde::de::Error for Box<ReadError> {
     }
 }
 
-fn unknown_field(
-    path: &Path<'_>,
-    node: &Node<'_>,
-    location: Location,
-    known: &'static [&'static str],
-) -> Box<ReadError> {
-    Box::new(ReadError {
+fn unknown_field(path: &Path<'_>, node: &Node<'_>, location: Location, known: &'static [&'static str]) -> ReadError {
+    ReadError {
         path: path.to_string(),
         node: Some(NodeId::of(node)),
         location: Some(location),
         missing: None,
         found: "a field that does not exist".to_owned(),
         wanted: one_of(known),
-    })
+    }
 }
 
 fn one_of(choices: &[&str]) -> String {

@@ -252,22 +252,20 @@ fn a_document_nests_as_deep_as_a_manifest_needs_and_no_deeper() {
 
 #[test]
 fn depth_by_aliases_counts_as_if_written_out() {
-    let mut text = String::from("v0: &v0 x\n");
-    for each in 1..64 {
-        text += &format!("v{each}: &v{each} {}*v{} {}\n", "{a: ".repeat(28), each - 1, "}".repeat(28));
-    }
+    let lines = (1..64).map(|each| {
+        let (open, close, last) = ("{a: ".repeat(28), "}".repeat(28), each - 1);
+        format!("v{each}: &v{each} {open}*v{last} {close}\n")
+    });
+    let text = format!("v0: &v0 x\n{}", lines.collect::<String>());
     assert!(problem(&text).contains("more than 32 deep"), "{}", problem(&text));
 }
 
 /// What is meant to take long, and how it must end.
 fn hostile_texts() -> Vec<(&'static str, String)> {
     let lines = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
-    let mut laughs = String::from("l0: &l0 [lol]\n");
-    for each in 1..40 {
-        laughs += &format!("l{each}: &l{each} [{}]\n", vec![format!("*l{}", each - 1); 10].join(", "));
-    }
+    let laughs = lines(40, &|each| format!("l{}: &l{} [{}]\n", each + 1, each + 1, format!("*l{each}, ").repeat(10)));
     vec![
-        ("a billion laughs", laughs),
+        ("a billion laughs", format!("l0: &l0 [lol]\n{laughs}")),
         ("one long text by many aliases", format!("a: &a {}\nb: [{}]\n", "y".repeat(500_000), "*a, ".repeat(100_000))),
         ("many anchors", format!("a: [{}]\n", lines(100_000, &|each| format!("&a{each} x, ")))),
         ("many merges", format!("a: &a {{b: 1}}\n{}", lines(50_000, &|each| format!("k{each}: {{<<: *a}}\n")))),
@@ -297,6 +295,16 @@ fn hostile_texts_end_soon_and_without_panic() {
         // A generous bound for a slow machine without optimization; what it rules out takes minutes.
         assert!(start.elapsed() < Duration::from_secs(20), "{what}: {:?}", start.elapsed());
     }
+}
+
+#[test]
+fn aliases_unfold_to_ten_thousand_values_at_most() {
+    let text = |width: usize| {
+        let list = |entry: &str| format!("[{}]", vec![entry; width].join(", "));
+        format!("a: &a {}\nb: &b {}\nc: {}\n", list("x"), list("*a"), list("*b"))
+    };
+    Document::parse(&text(10)).unwrap();
+    assert!(problem(&text(25)).contains("unfolds to too much"), "{}", problem(&text(25)));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! A listener, as the file and the flag have it.
 
+use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use serde::de::{Deserialize, Deserializer, Error, Unexpected};
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use streamgate_crds::problem::WordError;
 
 /// A place where clients come in.
@@ -97,10 +98,23 @@ pub(super) fn parse_address(text: &str) -> Result<SocketAddr, WordError> {
     })
 }
 
-/// [`parse_address`] for serde.
+/// [`parse_address`] for serde. The error comes from the value itself, so that it has the value's place.
 pub(super) fn deserialize_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_address(&text).map_err(|error| Error::invalid_value(Unexpected::Other(&error.found), &error.wanted.as_str()))
+    deserializer.deserialize_str(AddressVisitor)
+}
+
+struct AddressVisitor;
+
+impl Visitor<'_> for AddressVisitor {
+    type Value = SocketAddr;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an IP address with a port, such as \"0.0.0.0:1883\" or \"[::1]:8883\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<SocketAddr, E> {
+        parse_address(text).map_err(|error| E::invalid_value(Unexpected::Other(&error.found), &error.wanted.as_str()))
+    }
 }
 
 const EXAMPLE: &str = "name=plain,address=0.0.0.0:1883,protocol=MQTT";

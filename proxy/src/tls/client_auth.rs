@@ -33,8 +33,12 @@ impl ClientVerifier {
         authorities: Vec<TrustAnchor<'static>>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
+        let names: Vec<_> =
+            authorities.iter().map(|authority| DistinguishedName::in_sequence(&authority.subject)).collect();
+        let bytes: usize = names.iter().map(|name| LENGTH_BYTES + name.as_ref().len()).sum();
         Self {
-            hints: authorities.iter().map(|authority| DistinguishedName::in_sequence(&authority.subject)).collect(),
+            // None stands for any (RFC 8446, section 4.2.4; RFC 5246, section 7.4.4).
+            hints: if bytes > MOST_HINT_BYTES { Vec::new() } else { names },
             authorities,
             is_mandatory: client_auth.mode() == ClientAuthMode::Require,
             max_depth: client_auth.max_depth,
@@ -95,7 +99,7 @@ impl ClientCertVerifier for ClientVerifier {
         if !self.allows_subject(end_entity) {
             return Err(CertificateError::ApplicationVerificationFailure.into());
         }
-        let intermediates = path.intermediate_certificates().map(|intermediate| intermediate.der());
+        let intermediates = path.intermediate_certificates().map(webpki::Cert::der);
         tickets::limit_to(intermediates.chain([end_entity.clone()]));
         Ok(ClientCertVerified::assertion())
     }
@@ -131,6 +135,11 @@ impl fmt::Debug for ClientVerifier {
             .finish_non_exhaustive()
     }
 }
+
+/// The names of the authorities, with the length before each, have to fit the 65535 bytes of a `CertificateRequest` beside all
+/// else that is in it.
+const MOST_HINT_BYTES: usize = 60_000;
+const LENGTH_BYTES: usize = 2;
 
 /// More intermediates stand between the client's certificate and an authority than `maxDepth` allows.
 #[derive(Clone, Copy, Debug, thiserror::Error)]

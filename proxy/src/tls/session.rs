@@ -78,7 +78,9 @@ impl Hello {
     /// Completes the handshake as `server` has it.
     pub(crate) async fn accept(self, server: &TlsServer) -> Result<(TlsSession, Peer), Failure> {
         let config: Arc<ServerConfig> = server.config_for(&self.start.client_hello());
-        match with_tickets(self.start.into_stream(config).into_fallible()).await {
+        // All of it: what the ClientHello brings is read before anything is awaited.
+        let handshake = async { self.start.into_stream(config).into_fallible().await };
+        match with_tickets(handshake).await {
             Ok(stream) => {
                 let peer = peer(&stream);
                 Ok((TlsSession { stream }, peer))
@@ -104,8 +106,8 @@ impl Hello {
     }
 }
 
-/// A TLS connection after its handshake: a stream of bytes. Shutting it down sends close_notify, then the end; the client's
-/// close_notify is the end of what it sends.
+/// A TLS connection after its handshake: a stream of bytes. Shutting it down sends `close_notify`, then the end; the client's
+/// `close_notify` is the end of what it sends.
 pub(crate) struct TlsSession {
     stream: TlsStream<Transport>,
 }
@@ -228,9 +230,9 @@ impl AsyncWrite for Transport {
     }
 }
 
-/// A plaintext alert (RFC 8446, section 5.1): no keys are agreed on before the ServerHello. Fatal, unrecognized_name (112).
+/// A plaintext alert (RFC 8446, section 5.1): no keys are agreed on before the ServerHello. Fatal, `unrecognized_name` (112).
 const UNRECOGNIZED_NAME_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
-/// The same with certificate_required (116), handshake_failure (40) and protocol_version (70).
+/// The same with `certificate_required` (116), `handshake_failure` (40) and `protocol_version` (70).
 const CERTIFICATE_REQUIRED_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 116];
 const HANDSHAKE_FAILURE_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
 const PROTOCOL_VERSION_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 70];

@@ -170,6 +170,17 @@ fn an_alert_is_read_to_the_end_though_much_was_pipelined() -> Result<()> {
 }
 
 #[test]
+fn an_alert_is_read_though_more_was_pipelined_than_buffers_hold() -> Result<()> {
+    let (site, _, proxy) = started("")?;
+    let stranger = CertificateAuthority::new("Stranger CA")?.device("sensor-1")?;
+    let mut stream = site.client(NAME, TLS[1], Some(&stranger))?.connect(proxy.address(LISTENER))?;
+    // It reads nothing before all of this is sent, and can't send it unless somebody takes it.
+    std::io::Write::write_all(&mut stream, &vec![0x10; 8 << 20])?;
+    assert_eq!(wire::read_to_end(&mut stream, wait::SOON), (Vec::new(), StreamEnd::Alert(48)));
+    Ok(())
+}
+
+#[test]
 fn mosquitto_s_clients_connect_by_mutual_tls_in_both_versions() -> Result<()> {
     let site = Site::new()?;
     let broker = Broker::start("amber")?;

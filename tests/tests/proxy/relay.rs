@@ -10,7 +10,7 @@ use serde_json::Value;
 use streamgate_tests::wait;
 use streamgate_tests::wire::{self, Connect, Peer, StreamEnd, Version};
 
-use super::site::{Pair, ROUTE, Site, Way, accept, recorder};
+use super::site::{Pair, ROUTE, Site, Way, accept, recorder, socket_state};
 
 mod ends;
 mod pressure;
@@ -269,7 +269,6 @@ fn the_access_line_tells_of_a_connection_what_there_is_to_know() -> Result<()> {
         expect(&mut device, b"\xd0\0")?;
         device.end_sending()?;
         broker.wait_for_end(broker.count() - 1, wait::SOON)?;
-        broker.end_sending(broker.count() - 1)?;
         let source = device.local_address()?;
         let line = site.access_line(source)?;
         let fields: [(&str, Value); 10] = [
@@ -305,24 +304,14 @@ fn the_access_line_tells_of_a_connection_what_there_is_to_know() -> Result<()> {
     Ok(())
 }
 
-/// The timers of the proxy's sockets as `/proc/net/tcp` has them: 2 is a keep-alive probe to come.
 #[test]
 fn both_sides_of_an_idle_connection_are_probed() -> Result<()> {
     let pair = start(Way::Plain)?;
     let proxy = pair.site.proxy.address("plain");
-    let broker = pair.broker.local_addr()?;
-    let upstream_source = pair.broker.peer_addr()?;
-    for (local, remote) in [(proxy, pair.source), (upstream_source, broker)] {
-        let ends = [local, remote].map(|address| format!(":{:04X}", address.port()));
-        wait::until("keep-alive probes", wait::SOON, || {
-            let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
-            let socket = table.lines().find(|line| {
-                let mut columns = line.split_whitespace().skip(1);
-                ends.iter().all(|port| columns.next().is_some_and(|column| column.ends_with(port.as_str())))
-            })?;
-            socket.split_whitespace().nth(5)?.starts_with("02:").then_some(())
-        })
-        .with_context(|| format!("from {local} to {remote}"))?;
+    for (local, remote) in [(proxy, pair.source), (pair.broker.peer_addr()?, pair.broker.local_addr()?)] {
+        wait::until(&format!("keep-alive probes from {local} to {remote}"), wait::SOON, || {
+            socket_state(local, remote).filter(|socket| socket.timer == 2)
+        })?;
     }
     Ok(())
 }

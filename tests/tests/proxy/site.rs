@@ -2,7 +2,7 @@
 //! handshake stand on.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -208,6 +208,29 @@ pub(crate) fn accept(listener: &TcpListener) -> Result<TcpStream> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// A socket of this host, as `/proc/net/tcp` has it.
+pub(crate) struct SocketState {
+    /// How many bytes have come that nobody has read.
+    pub(crate) unread_bytes: u32,
+    /// What its timer is for: 0 for none, 1 for a retransmission, 2 for a keep-alive probe.
+    pub(crate) timer: u8,
+}
+
+/// The established socket between these two addresses (IPv4); none where there is none.
+pub(crate) fn socket_state(local: SocketAddr, remote: SocketAddr) -> Option<SocketState> {
+    let wanted = [local, remote].map(|address| match address.ip() {
+        IpAddr::V4(ip) => format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port()),
+        IpAddr::V6(_) => String::new(),
+    });
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let socket = columns.into_iter().find(|columns| columns.get(1..4) == Some(&[&wanted[0], &wanted[1], "01"]))?;
+    Some(SocketState {
+        unread_bytes: u32::from_str_radix(socket.get(4)?.split_once(':')?.1, 16).ok()?,
+        timer: socket.get(5)?.split_once(':')?.0.parse().ok()?,
+    })
 }
 
 /// `mqtt` of a route that serves every version.

@@ -21,7 +21,7 @@ fn routes_conflict_by_name_and_range_and_listener() {
     let b = |snis: &[&str]| route("globex/b", snis);
     let own = |snis: &[&str]| route("acme/b", snis);
     let x = &["a.x"][..];
-    for (what, older, younger, wanted) in [
+    let cases = vec![
         ("equal names", a(x), b(x), true),
         ("equal names in upper case", a(&["A.X"]), b(x), true),
         ("other names", a(x), b(&["b.x"]), false),
@@ -30,34 +30,35 @@ fn routes_conflict_by_name_and_range_and_listener() {
         ("no names in one namespace", a(&[]), own(&[]), true),
         ("no names in two namespaces", a(&[]), b(&[]), false),
         ("a name and none", a(&[]), own(x), false),
-        ("equal ranges", a(x).from_ranges(&["10.0.0.0/8"]), b(x).from_ranges(&["10.0.0.0/8"]), true),
+        ("equal ranges", a(x).of_ranges(&["10.0.0.0/8"]), b(x).of_ranges(&["10.0.0.0/8"]), true),
         (
             "an equal one of several ranges",
-            a(x).from_ranges(&["::/0", "10.0.0.0/8"]),
-            b(x).from_ranges(&["10.0.0.0/8"]),
+            a(x).of_ranges(&["::/0", "10.0.0.0/8"]),
+            b(x).of_ranges(&["10.0.0.0/8"]),
             true,
         ),
-        ("a range and a narrower one", a(x).from_ranges(&["10.0.0.0/8"]), b(x).from_ranges(&["10.1.0.0/16"]), false),
-        ("a range and none", a(x).from_ranges(&["10.0.0.0/8"]), b(x), false),
-        ("every range and none", a(x).from_ranges(&["0.0.0.0/0", "::/0"]), b(x), false),
-        ("IPv4 and IPv6", a(x).from_ranges(&["0.0.0.0/0"]), b(x).from_ranges(&["::/0"]), false),
+        ("a range and a narrower one", a(x).of_ranges(&["10.0.0.0/8"]), b(x).of_ranges(&["10.1.0.0/16"]), false),
+        ("a range and none", a(x).of_ranges(&["10.0.0.0/8"]), b(x), false),
+        ("every range and none", a(x).of_ranges(&["0.0.0.0/0", "::/0"]), b(x), false),
+        ("IPv4 and IPv6", a(x).of_ranges(&["0.0.0.0/0"]), b(x).of_ranges(&["::/0"]), false),
         ("a common listener", a(x).at_listeners(&["l", "m"]), b(x).at_listeners(&["m", "n"]), true),
         ("no common listener", a(x).at_listeners(&["l"]), b(x).at_listeners(&["m"]), false),
         ("one listener of all", a(x), b(x).at_listeners(&["m"]), true),
         ("all listeners, one of which is taken", a(x).at_listeners(&["m"]), b(x), true),
         (
             "no names, range and listener in common",
-            a(&[]).from_ranges(&["10.0.0.0/8"]).at_listeners(&["m"]),
-            own(&[]).from_ranges(&["10.0.0.0/8"]),
+            a(&[]).of_ranges(&["10.0.0.0/8"]).at_listeners(&["m"]),
+            own(&[]).of_ranges(&["10.0.0.0/8"]),
             true,
         ),
         (
             "no names, range in common, no listener",
-            a(&[]).from_ranges(&["10.0.0.0/8"]).at_listeners(&["m"]),
-            own(&[]).from_ranges(&["10.0.0.0/8"]).at_listeners(&["l"]),
+            a(&[]).of_ranges(&["10.0.0.0/8"]).at_listeners(&["m"]),
+            own(&[]).of_ranges(&["10.0.0.0/8"]).at_listeners(&["l"]),
             false,
         ),
-    ] {
+    ];
+    for (what, older, younger, wanted) in cases {
         assert_eq!(conflict(older.clone(), younger.clone()), wanted, "{what}");
         assert_eq!(conflict(younger, older), wanted, "{what}, the other way round");
     }
@@ -94,7 +95,7 @@ fn the_younger_that_loses_all_has_no_effect() {
 
 #[test]
 fn a_conflict_within_a_range_says_so() {
-    let in_range = |object: &str, second| route(object, &["a.x"]).from_ranges(&["10.0.0.0/8"]).created(second);
+    let in_range = |object: &str, second| route(object, &["a.x"]).of_ranges(&["10.0.0.0/8"]).created(second);
     let admitted = judge(open(), vec![in_range("a/one", 1), in_range("a/two", 2)]);
     assert!(
         admitted.refusals[0]
@@ -120,9 +121,9 @@ fn what_a_route_lost_it_keeps_from_nobody() {
     let admitted = judge(
         open(),
         vec![
-            route("a/one", &["a.x"]).from_ranges(&["10.0.0.0/8"]).created(1),
-            route("a/two", &["a.x"]).from_ranges(&["10.0.0.0/8", "::/0"]).created(2),
-            route("a/three", &["a.x"]).from_ranges(&["::/0"]).created(3),
+            route("a/one", &["a.x"]).of_ranges(&["10.0.0.0/8"]).created(1),
+            route("a/two", &["a.x"]).of_ranges(&["10.0.0.0/8", "::/0"]).created(2),
+            route("a/three", &["a.x"]).of_ranges(&["::/0"]).created(3),
         ],
     );
     assert_eq!(effective(&admitted)[1..], ["StreamRoute a/one: a.x", "StreamRoute a/three: a.x"]);

@@ -159,3 +159,41 @@ fn the_authority_of_one_tls_sni_is_not_that_of_another() -> Result<()> {
     assert_eq!(others.count(), 0);
     Ok(())
 }
+
+#[test]
+fn a_device_cannot_issue_certificates() -> Result<()> {
+    let (site, devices, proxy) = started("")?;
+    let impostor = devices.device_that_issues("sensor-1")?.device("sensor-2")?;
+    assert_refused(&site, &proxy, Some(&impostor), [46; 2], "BadCertificate")
+}
+
+#[test]
+fn more_authorities_may_be_trusted_than_a_handshake_can_name() -> Result<()> {
+    let site = Site::new()?;
+    // Together their names pass the 65535 bytes of a CertificateRequest (RFC 5246, section 7.4.4).
+    let authorities: Vec<_> =
+        (0..700).map(|number| CertificateAuthority::new(&format!("Device CA {number:080}"))).collect::<Result<_>>()?;
+    site.trust("acme", "device-ca", &authorities.iter().collect::<Vec<_>>())?;
+    site.serve("acme", "devices", &[NAME], "clientAuth: {ca: {configMapName: device-ca}}")?;
+    let proxy = site.start()?;
+    for tls in TLS {
+        let device = authorities[699].device("sensor-1")?;
+        assert_eq!(show(&site, &proxy, tls, Some(&device))?, Outcome::Served, "{tls:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn six_intermediates_are_let_in_where_the_limit_says_so() -> Result<()> {
+    let (site, devices, proxy) = started(", maxDepth: 6")?;
+    let mut authority = devices;
+    for depth in 1..=6 {
+        authority = authority.intermediate(&format!("Device CA {depth}"))?;
+    }
+    for tls in TLS {
+        assert_eq!(show(&site, &proxy, tls, Some(&authority.device("sensor-1")?))?, Outcome::Served, "{tls:?}");
+    }
+    // rustls' own limit is six, whatever is written.
+    let device = authority.intermediate("Device CA 7")?.device("sensor-1")?;
+    assert_refused(&site, &proxy, Some(&device), [46; 2], "ChainTooLong")
+}

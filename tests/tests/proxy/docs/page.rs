@@ -50,16 +50,25 @@ impl Page {
     pub(super) fn all() -> Result<Vec<Self>> {
         let mut names = vec!["README.md".to_owned()];
         for entry in fs::read_dir(workspace().join("docs"))? {
-            names.push(format!("docs/{}", entry?.file_name().to_string_lossy()));
+            let path = entry?.path();
+            if let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|extension| extension == "md"))
+            {
+                names.push(format!("docs/{}", name.display()));
+            }
         }
         names.sort();
-        names.iter().filter(|name| name.ends_with(".md")).map(|name| Self::read(name)).collect()
+        names.iter().map(|name| Self::read(name)).collect()
     }
 
     /// One page, by its path in the repository.
     pub(super) fn read(name: &str) -> Result<Self> {
         let text = fs::read_to_string(workspace().join(name)).with_context(|| format!("can't read {name}"))?;
-        Ok(Self { name: name.to_owned(), text })
+        Ok(Self::of(name, &text))
+    }
+
+    /// A page with this text.
+    pub(super) fn of(name: &str, text: &str) -> Self {
+        Self { name: name.to_owned(), text: text.to_owned() }
     }
 
     /// Its blocks.
@@ -116,13 +125,6 @@ impl Page {
     pub(super) fn anchors(&self) -> BTreeSet<String> {
         let headings = self.prose().into_iter().filter_map(|line| line.strip_prefix('#'));
         headings.map(|heading| anchor(heading.trim_start_matches('#'))).collect()
-    }
-
-    /// All that stands in backticks outside of blocks.
-    pub(super) fn code(&self) -> BTreeSet<String> {
-        let lines = self.prose();
-        let spans = lines.iter().flat_map(|line| line.split('`').skip(1).step_by(2));
-        spans.map(str::to_owned).collect()
     }
 
     /// Its lines outside of blocks.

@@ -2,6 +2,7 @@
 //! says they print.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Component, Path};
@@ -14,9 +15,9 @@ use streamgate_tests::{process, proxy, workspace};
 use super::page::{Block, Kind, Page};
 
 /// Ports that the pages name; each is another, free one in the run.
-const PORTS: [u16; 9] = [8883, 1883, 9901, 21883, 9100, 1980, 1995, 8884, 18830];
+const PORTS: [u16; 8] = [8883, 8884, 1883, 9901, 9902, 21883, 21884, 9100];
 /// How long a page's commands may take.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(1);
 /// What the shell writes after each command.
 const MARK: &str = "\u{1e}";
 /// What stands in a page for what differs from run to run.
@@ -102,18 +103,19 @@ impl Script {
                     "{}: the path",
                     block.place
                 );
-                let folder = path.parent().unwrap_or(Path::new(".")).display();
+                let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+                let folder = folder.display();
                 let end = "THE_END_OF_THE_FILE";
                 let file = path.display();
-                self.text.push_str(&format!("mkdir -p {folder}\ncat >{file} <<'{end}'\n{}{end}\n", block.text));
+                write!(self.text, "mkdir -p {folder}\ncat >{file} <<'{end}'\n{}{end}\n", block.text)?;
             }
             Kind::Shell => {
-                self.text.push_str(&format!("set -e\n{}\nset +e\nprintf '{MARK}'\n", block.text));
+                write!(self.text, "set -e\n{}\nset +e\nprintf '{MARK}'\n", block.text)?;
                 self.expected.push(Step { place: block.place.clone(), command: block.text.clone(), output: None });
             }
             Kind::Console => {
                 for (command, output) in commands(&block.text).with_context(|| block.place.clone())? {
-                    self.text.push_str(&format!("{command}\nstatus=$?\nprintf '{MARK}'\n(exit $status)\n"));
+                    write!(self.text, "{command}\nstatus=$?\nprintf '{MARK}'\n(exit $status)\n")?;
                     self.expected.push(Step { place: block.place.clone(), command, output: Some(output) });
                 }
             }
@@ -210,4 +212,37 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_command_that_prints_something_else_fails() -> Result<()> {
+    let page = |output: &str| Page::of("page", &format!("```console\n$ echo one; echo two\n{output}\n```"));
+    run(&page("one\ntwo"))?;
+    run(&page("…\nt…o"))?;
+    for wrong in ["one", "one\ntwo\nthree", "two\none", "one\nt…x", ""] {
+        ensure!(run(&page(wrong)).is_err(), "{wrong} passes");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_command_that_fails_fails_the_page() -> Result<()> {
+    run(&Page::of("page", "```sh\ntrue\ntest -d examples\n```"))?;
+    ensure!(run(&Page::of("page", "```sh\nfalse\ntrue\n```")).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_code_is_that_of_the_command_before() -> Result<()> {
+    run(&Page::of("page", "```console\n$ (exit 3)\n$ echo $?\n3\n```"))
+}
+
+#[test]
+fn a_file_is_there_for_the_commands_after_it() -> Result<()> {
+    run(&Page::of("page", "```yaml file=a/b.yaml\nc: 1883\n```\n```console\n$ cat a/b.yaml\nc: 1883\n```"))
+}
+
+#[test]
+fn a_block_of_an_unknown_kind_fails() {
+    assert!(Page::of("page", "```bash\ntrue\n```").blocks().is_err());
 }

@@ -2,6 +2,7 @@
 //! proxy, and devices that come.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -235,10 +236,11 @@ fn start_services(config: &ConfigDir, route: &StreamRoute, brokers: &mut BTreeMa
             let identity = format!("{}-{index}", service.name);
             let broker = FakeBroker::start(Answer::Bytes(CONNACK_V311.to_vec()))?;
             let port = broker.address().port();
-            documents.push_str(&format!(
+            write!(
+                documents,
                 "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\nports: [{{name: mqtt, port: \
                  {port}}}]\nendpoints: [{{addresses: [127.0.0.1], targetRef: {{kind: Pod, name: {identity}}}}}]\n"
-            ));
+            )?;
             brokers.insert(identity, broker);
         }
         config.endpoints(&namespace, &service.name, &documents)?;

@@ -50,6 +50,7 @@ fn an_empty_client_id_is_let_in_as_the_version_says() -> Result<()> {
             let source = device.local_address()?;
             let connect = Connect::new(version, "").clean(clean);
             assert_eq!(code(&mut device, &connect)?, expected, "{version:?} {way:?}, clean: {clean}");
+            drop(device);
             if expected != 0 {
                 assert_eq!(site.access_line(source)?["end"], "ClientIdRequired");
             }

@@ -8,7 +8,7 @@ use streamgate_tests::wait;
 use streamgate_tests::wire::{self, StreamEnd};
 
 use super::{connect, expect, noise, send, start};
-use crate::site::{Pair, Site, Way, accept};
+use crate::site::{Pair, Site, Way, accept, socket_state};
 
 const NOTHING_MORE: (Vec<u8>, StreamEnd) = (Vec::new(), StreamEnd::Closed);
 
@@ -107,10 +107,11 @@ fn a_device_that_resets_ends_the_brokers_connection() -> Result<()> {
     for way in Way::ALL {
         let Pair { mut site, device, source, mut broker } = start(way)?;
         send(&mut broker, b"never read")?;
-        device.limit_read(wait::SOON)?;
-        // They have to be there before the socket is closed, or there is nothing to reset for.
-        site.wait_for_counter("streamgate_connections_active", &[], 1)?;
-        wait_for_unread(source)?;
+        // A socket that is closed while something is unread in it is reset.
+        let proxy = site.proxy.address(way.listener());
+        wait::until("bytes that wait at the device", wait::SOON, || {
+            socket_state(source, proxy).filter(|socket| socket.unread_bytes > 0)
+        })?;
         drop(device);
         let (bytes, end) = wire::read_to_end(&mut broker, wait::SOON);
         assert_eq!(bytes, b"", "{way:?}");
@@ -144,17 +145,4 @@ fn tls_pair(way: Way) -> Result<TlsPair> {
     let mut broker = accept(&listener)?;
     expect(&mut broker, &connect())?;
     Ok((site, socket, device, broker))
-}
-
-/// Waits until the socket at this local address has bytes that were not read (`/proc/net/tcp`, the receive queue).
-fn wait_for_unread(local: std::net::SocketAddr) -> Result<()> {
-    let port = format!(":{:04X}", local.port());
-    wait::until("bytes that wait at the device", wait::SOON, || {
-        let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
-        let socket =
-            table.lines().find(|line| line.split_whitespace().nth(1).is_some_and(|end| end.ends_with(&port)))?;
-        let (_, unread) = socket.split_whitespace().nth(4)?.split_once(':')?;
-        u32::from_str_radix(unread, 16).ok().filter(|count| *count > 0)
-    })?;
-    Ok(())
 }

@@ -1,38 +1,45 @@
 //! A side that doesn't read: the other one is held back, and the proxy keeps no more than a buffer.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use streamgate_tests::wait;
 use streamgate_tests::wire;
 
 use super::{connect, noise, start};
-use crate::site::{Pair, Way, accept};
+use crate::site::{Pair, Site, Way, accept};
 
 /// What the buffers of the kernel may take on the way, on any machine.
 const KERNEL_BYTES: usize = 192 << 20;
 /// How much the proxy may grow while one side is held back: its own buffers.
 const PROXY_BYTES: u64 = 4 << 20;
-/// Long enough that a sender who gets nothing away in this time is held back.
-const HELD_BACK: Duration = Duration::from_secs(2);
+/// Who gets nothing away in this time is held back.
+const HELD_BACK: Duration = Duration::from_secs(1);
 
-/// Writes `block` again and again until nothing more is taken, and gives how many bytes were.
+/// Writes `block` again and again until nothing more is taken, and gives how many bytes were. `socket` is what `to` writes to.
 fn fill(socket: &TcpStream, to: &mut impl Write, block: &[u8]) -> Result<usize> {
-    socket.set_write_timeout(Some(HELD_BACK))?;
+    socket.set_nonblocking(true)?;
     let mut taken = 0;
-    loop {
+    let mut last_taken = Instant::now();
+    while last_taken.elapsed() < HELD_BACK {
         match to.write(&block[taken % block.len()..]) {
             Ok(0) => bail!("the connection ended"),
-            Ok(count) => taken += count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(taken),
+            Ok(count) => {
+                taken += count;
+                last_taken = Instant::now();
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(5)),
             Err(error) => return Err(error).context("while filling"),
         }
         if taken > KERNEL_BYTES {
             bail!("{taken} bytes were taken, and nobody read");
         }
     }
+    socket.set_nonblocking(false)?;
+    Ok(taken)
 }
 
 /// Reads what [`fill`] sent.
@@ -61,8 +68,8 @@ fn empty(from: &mut impl Read, block: &[u8], count: usize) -> Result<()> {
 
 #[test]
 fn a_broker_that_does_not_read_holds_the_device_back() -> Result<()> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let site = crate::site::Site::before(&[listener.local_addr()?])?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let site = Site::before(&[listener.local_addr()?])?;
     let block = noise(3, 1_000_003);
     let mut device = wire::connect_tcp(site.proxy.address("plain"))?;
     device.write_all(&connect())?;
@@ -93,8 +100,8 @@ fn a_device_that_does_not_read_holds_the_broker_back() -> Result<()> {
 
 #[test]
 fn a_broker_that_does_not_read_holds_a_device_under_tls_back() -> Result<()> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let site = crate::site::Site::before(&[listener.local_addr()?])?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let site = Site::before(&[listener.local_addr()?])?;
     let block = noise(3, 1_000_003);
     let socket = wire::connect_tcp(site.proxy.address("mqtts"))?;
     let mut device = site.tls_client(Way::Tls13).context("TLS")?.handshake(socket.try_clone()?)?;
@@ -109,7 +116,7 @@ fn a_broker_that_does_not_read_holds_a_device_under_tls_back() -> Result<()> {
     assert_eq!(wire::read_packet(&mut broker, wait::SOON)?.bytes, connect());
     // What rustls still holds on the device's side is sent while the broker reads.
     socket.set_write_timeout(Some(wait::SOON))?;
-    let flusher = std::thread::spawn(move || device.flush());
+    let flusher = thread::spawn(move || device.flush());
     empty(&mut broker, &block, taken)?;
     Ok(flusher.join().map_err(|_| anyhow::anyhow!("the device's side failed"))??)
 }
@@ -132,8 +139,8 @@ fn a_device_that_does_not_read_can_still_send() -> Result<()> {
 /// One connection that is held back leaves the others of its worker free: there are more of them than workers.
 #[test]
 fn connections_that_are_held_back_leave_others_free() -> Result<()> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let site = crate::site::Site::before(&[listener.local_addr()?])?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let site = Site::before(&[listener.local_addr()?])?;
     let block = noise(3, 1_000_003);
     let dial = |way| -> Result<_> {
         let mut device = site.dial(way)?;

@@ -26,6 +26,8 @@ fn an_exact_name_goes_before_a_wildcard_and_a_wildcard_before_the_fallback() -> 
             (Some("a.two.devices.example"), "CN = fallback.example"),
             (Some("devices.example"), "CN = fallback.example"),
             (Some("elsewhere.example"), "CN = fallback.example"),
+            // Many a client asks for the address that it connects to, which is no name (RFC 6066, section 3).
+            (Some("127.0.0.1"), "CN = fallback.example"),
             (None, "CN = fallback.example"),
         ] {
             let client = s_client(address, tls);
@@ -84,6 +86,17 @@ fn an_unknown_name_is_refused_with_unrecognized_name() -> Result<()> {
     }
     let ends = access_field(&proxy, 2 * names.len(), "end")?;
     assert!(ends.iter().all(|end| end == "UnrecognizedName"), "{ends:?}");
+    Ok(())
+}
+
+#[test]
+fn a_name_whose_certificate_is_missing_is_served_by_no_other() -> Result<()> {
+    let site = Site::new()?;
+    site.serve("acme", "fallback", &["*", "*.devices.example"], "")?;
+    site.tls_sni("acme", "broken", &["one.devices.example"], "")?;
+    let proxy = site.start()?;
+    let session = s_client(proxy.address(LISTENER), TLS[1]).server_name("one.devices.example").run()?;
+    assert_eq!(session.alert, Some(112), "{session:?}");
     Ok(())
 }
 

@@ -1,8 +1,9 @@
-//! Versions of TLS, and of IP.
+//! Versions of TLS, and of IP, and what client and server need to have in common.
 
 use std::path::Path;
 
 use anyhow::Result;
+use streamgate_tests::openssl::SClient;
 use streamgate_tests::proxy::{Listener, Proxy};
 
 use super::fixture::{LISTENER, Outcome, Site, TLS, access_field, is_served, outcome, s_client};
@@ -56,10 +57,41 @@ fn a_client_of_tls_1_1_is_refused_with_protocol_version() -> Result<()> {
     let proxy = site.start()?;
     // OpenSSL 3 does not offer it but for this.
     let old = ["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
-    let session =
-        streamgate_tests::openssl::SClient::new(proxy.address(LISTENER)).server_name(NAME).arguments(&old).run()?;
+    let session = SClient::new(proxy.address(LISTENER)).server_name(NAME).arguments(&old).run()?;
     assert_eq!(session.alert, Some(70), "{session:?}");
     assert_eq!(access_field(&proxy, 1, "end")?, ["ProtocolVersion"]);
+    Ok(())
+}
+
+#[test]
+fn a_client_that_guesses_another_key_exchange_is_asked_again() -> Result<()> {
+    let site = Site::new()?;
+    site.serve("acme", "devices", &[NAME], "")?;
+    let proxy = site.start()?;
+    // OpenSSL sends a share for the first of them, which rustls doesn't do: a HelloRetryRequest follows.
+    let client = s_client(proxy.address(LISTENER), TLS[1]).server_name(NAME);
+    let session = client.arguments(&["-groups", "P-521:P-256"]).run()?;
+    assert!(is_served(&session), "{session:?}");
+    Ok(())
+}
+
+#[test]
+fn a_client_without_cipher_or_key_exchange_in_common_is_refused_with_handshake_failure() -> Result<()> {
+    let site = Site::new()?;
+    site.serve("acme", "devices", &[NAME], "")?;
+    let proxy = site.start()?;
+    let offers = [
+        (TLS[0], ["-cipher", "AES128-SHA"]),
+        (TLS[0], ["-cipher", "ECDHE-RSA-AES128-GCM-SHA256"]),
+        (TLS[0], ["-groups", "P-521"]),
+        (TLS[1], ["-ciphersuites", "TLS_AES_128_CCM_SHA256"]),
+        (TLS[1], ["-groups", "P-521"]),
+    ];
+    for (tls, arguments) in offers {
+        let session = s_client(proxy.address(LISTENER), tls).server_name(NAME).arguments(&arguments).run()?;
+        assert_eq!(session.alert, Some(40), "{arguments:?} over {tls:?}: {session:?}");
+    }
+    assert_eq!(access_field(&proxy, offers.len(), "end")?, ["NoCommonCipher"; 5]);
     Ok(())
 }
 
