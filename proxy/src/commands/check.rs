@@ -34,10 +34,15 @@ pub fn check(arguments: &CheckArguments) -> ExitCode {
         eprintln!("{problem}");
     }
     if problems.is_empty() {
-        let (routes, tls_snis) = (snapshot.routes.routes().len(), snapshot.tls_services.len());
-        println!("{directory}: ok, {routes} StreamRoutes, {tls_snis} TlsSnis");
+        let routes = counted(snapshot.routes.routes().len(), "StreamRoute");
+        let tls_snis = counted(snapshot.tls_services.len(), "TlsSni");
+        println!("{directory}: ok, {routes}, {tls_snis}");
         return ExitCode::SUCCESS;
     }
-    eprintln!("{directory}: {} problems", problems.len());
+    eprintln!("{directory}: {}", counted(problems.len(), "problem"));
     ExitCode::FAILURE
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

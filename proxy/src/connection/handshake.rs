@@ -33,11 +33,12 @@ pub(super) async fn accept(
     let sni = hello.server_name();
     record.sni.clone_from(&sni);
     let service = worker.shared.snapshot.load().names.find(sni.as_deref()).cloned();
-    let found = service.and_then(|service| service.server.clone().map(|server| (service, server)));
+    let found = service.as_ref().and_then(|service| Some((service, service.server.clone()?)));
     let Some((service, server)) = found else {
-        let reason = match &sni {
-            Some(name) => format!("no TlsSni serves the name {name:?}"),
-            None => "the client asks for no name, and no TlsSni serves \"*\"".to_owned(),
+        let reason = match (&service, &sni) {
+            (Some(service), _) => format!("TlsSni {} has no certificate that can be used (see status.json)", service.label),
+            (None, Some(name)) => format!("no TlsSni serves the name {name:?}"),
+            (None, None) => "the client asks for no name, and no TlsSni serves \"*\"".to_owned(),
         };
         return Err(fail(hello.refuse_name(reason).await).await);
     };
@@ -45,7 +46,7 @@ pub(super) async fn accept(
     match timeout(limit, hello.accept(&server)).await {
         Ok(Ok((session, peer))) => {
             record.handshaken(&peer);
-            Ok(Handshaken { session, tls: Tls { sni, service, peer } })
+            Ok(Handshaken { session, tls: Tls { sni, service: Arc::clone(service), peer } })
         }
         Ok(Err(failure)) => Err(fail(failure).await),
         Err(_) => Err(Ended::new(End::HandshakeTimeout, format!("no end of the handshake within {limit:?}"))),

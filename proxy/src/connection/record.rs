@@ -84,7 +84,7 @@ impl<'a> Record<'a> {
             tls_version = self.tls_version,
             resumed = self.resumed,
             subject = self.subject,
-            level = self.level.map(display),
+            mqtt_level = self.level.map(Level::number),
             client_id = self.client_id,
             tls_sni = self.tls_sni.as_deref(),
             route = self.route.as_deref(),

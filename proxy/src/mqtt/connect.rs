@@ -39,8 +39,10 @@ pub struct ConnectDecoder {
     position: usize,
     /// Where the packet ends, once its fixed header is read.
     packet_end: usize,
-    /// What is wrong with the fixed header. It waits until the level tells how the client is told.
-    header_fault: Option<String>,
+    /// The flags of the fixed header. Whether they may be set depends on the level.
+    header_flags: u8,
+    /// What is wrong with the remaining length. It waits until the level tells how the client is told.
+    length_fault: Option<String>,
     /// `None` until the client can be told anything.
     form: Option<Form>,
     level: Option<Level>,
@@ -121,7 +123,8 @@ impl ConnectDecoder {
             step: Step::FixedHeader,
             position: 0,
             packet_end: 0,
-            header_fault: None,
+            header_flags: 0,
+            length_fault: None,
             form: None,
             level: None,
             unserved: false,

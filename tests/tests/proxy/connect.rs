@@ -318,6 +318,71 @@ fn a_connect_may_come_in_the_segment_of_the_clients_finished() -> Result<()> {
     Ok(())
 }
 
+/// The records of a TLS client's CONNECT, the TCP segments cutting them where they like.
+#[test]
+fn a_tls_record_may_come_byte_by_byte() -> Result<()> {
+    for way in [Way::Tls12, Way::Tls13] {
+        let broker = recorder(Version::V5)?;
+        let site = Site::before(&[broker.address()])?;
+        let mut socket = wire::connect_tcp(site.proxy.address("mqtts"))?;
+        let mut device = site.tls_client(way).context("TLS")?.handshake(socket.try_clone()?)?;
+        let connect = with_everything(Version::V5, "sensor").bytes();
+        device.conn.writer().write_all(&connect)?;
+        let mut records = Vec::new();
+        while device.conn.wants_write() {
+            device.conn.write_tls(&mut records)?;
+        }
+        for byte in &records {
+            socket.write_all(std::slice::from_ref(byte))?;
+        }
+        reads_accepting(&mut device)?;
+        assert_eq!(broker.wait_for_bytes(0, connect.len(), wait::SOON)?, connect, "{way:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_may_end_its_side_with_its_connect_and_is_answered() -> Result<()> {
+    for version in Version::ALL {
+        let broker = recorder(version)?;
+        let site = Site::before(&[broker.address()])?;
+        for (index, way) in Way::ALL.into_iter().enumerate() {
+            let connect = with_everything(version, "sensor").bytes();
+            let mut device = site.dial(way)?;
+            device.write_all(&connect)?;
+            device.end_sending()?;
+            broker.wait_for_end(index, wait::SOON)?;
+            assert_eq!(broker.received(index), connect, "{version:?} {way:?}");
+            let answer = wire::read_to_end(&mut device, wait::SOON);
+            assert_eq!(answer, (wire::accepting(version).to_vec(), StreamEnd::Closed), "{version:?} {way:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_that_leaves_within_its_connect_is_not_passed_on() -> Result<()> {
+    let broker = recorder(Version::V5)?;
+    let mut site = Site::before(&[broker.address()])?;
+    let connect = with_everything(Version::V5, "sensor").bytes();
+    for cut in [0, 1, 2, 9, 20, connect.len() - 1] {
+        for way in Way::ALL {
+            let mut device = site.dial(way)?;
+            device.write_all(&connect[..cut])?;
+            device.end_sending()?;
+            let end = wire::read_to_end(&mut device, wait::SOON);
+            assert_eq!(end, (Vec::new(), StreamEnd::Closed), "after {cut} bytes, {way:?}");
+            let source = device.local_address()?;
+            drop(device);
+            let line = site.access_line(source)?;
+            assert_eq!(line["end"], "ClosedBeforeConnect", "after {cut} bytes, {way:?}: {line}");
+            assert_eq!(line["received_bytes"], cut, "{way:?}: {line}");
+        }
+    }
+    assert_eq!(broker.count(), 0);
+    Ok(())
+}
+
 #[test]
 fn a_finished_without_a_word_behind_it_leaves_the_client_time_for_its_connect() -> Result<()> {
     let broker = FakeBroker::start(Answer::Bytes(wire::CONNACK_V311.to_vec()))?;

@@ -1,6 +1,7 @@
 //! Every manifest of `examples/` does what its comment says.
 
 pub(crate) mod device;
+pub(crate) mod ports;
 mod routes;
 pub(crate) mod stage;
 mod standalone;

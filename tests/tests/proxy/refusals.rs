@@ -9,6 +9,7 @@ use streamgate_tests::{broker, wait};
 use super::site::{ALL_LEVELS, ROUTE, Site, Way, recorder, upstream};
 
 mod client_id;
+mod differential;
 mod hostile;
 mod malformed;
 
@@ -257,6 +258,47 @@ fn a_client_for_whom_there_is_no_route_is_told() -> Result<()> {
 fn a_client_whose_brokers_are_all_away_is_told() -> Result<()> {
     let mut site = Site::before(&[REFUSING])?;
     are_refused_fifty_times(&mut site, "NoEndpoint", ROUTE, &every_version(Some(0x03), 0x88))
+}
+
+#[test]
+fn a_client_that_has_ended_its_side_is_told_all_the_same() -> Result<()> {
+    let site = Site::start(&format!("mqtt: {{protocolLevels: [4]}}\n{}", upstream(&[REFUSING])))?;
+    for (connect, told) in [
+        (Connect::new(Version::V5, "sensor"), Told::Sentence(0x84)),
+        (Connect::new(Version::V31, "sensor"), Told::Old(0x01)),
+        (Connect::new(Version::V311, "sensor"), Told::Old(0x03)),
+    ] {
+        for way in Way::ALL {
+            let mut device = site.dial(way)?;
+            device.write_all(&connect.bytes())?;
+            device.end_sending()?;
+            let (bytes, end) = wire::read_to_end(&mut device, wait::SOON);
+            told.check(&bytes).with_context(|| format!("{way:?}"))?;
+            assert_eq!(end, StreamEnd::Closed, "{way:?}");
+        }
+    }
+    Ok(())
+}
+
+/// What a client goes on sending is read and dropped, though it comes long after the refusal.
+#[test]
+fn a_client_that_goes_on_sending_reads_its_refusal_to_the_end() -> Result<()> {
+    let site = Site::start(&format!("mqtt: {{protocolLevels: [4]}}\n{}", upstream(&[REFUSING])))?;
+    let publish = wire::publish(Version::V5, "a/b", &vec![0x55; 64 << 10], 0, 0, false);
+    for way in Way::ALL {
+        let mut device = site.dial(way)?;
+        let source = device.local_address()?;
+        device.write_all(&Connect::new(Version::V5, "sensor").bytes())?;
+        // 6 MiB in pieces, before the first byte of the answer is read.
+        for _ in 0..100 {
+            device.write_all(&publish).with_context(|| format!("{way:?}"))?;
+        }
+        device.flush()?;
+        let (bytes, end) = wire::read_to_end(&mut device, wait::SOON);
+        Told::Sentence(0x84).check(&bytes)?;
+        assert_eq!(end, StreamEnd::Closed, "{way:?}, {source}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -13,6 +13,7 @@ use streamgate_tests::wire::{self, Connect, Peer, StreamEnd, Version};
 use super::site::{Pair, ROUTE, Site, Way, accept, recorder, socket_state};
 
 mod ends;
+mod idle;
 mod pressure;
 
 /// What all devices of these tests say first.
@@ -273,7 +274,7 @@ fn the_access_line_tells_of_a_connection_what_there_is_to_know() -> Result<()> {
         let line = site.access_line(source)?;
         let fields: [(&str, Value); 10] = [
             ("listener", way.listener().into()),
-            ("level", "MQTT 5.0".into()),
+            ("mqtt_level", 5.into()),
             ("client_id", "sensor".into()),
             ("route", ROUTE.into()),
             ("endpoint", "broker-0".into()),

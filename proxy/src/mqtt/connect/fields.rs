@@ -177,13 +177,11 @@ impl ConnectDecoder {
         };
         // What is wrong up to here leaves the rest readable as far as the level, and so the client can
         // be told.
-        let flags = first & 0x0F;
-        if flags != 0 {
-            self.header_fault = Some(format!("the CONNECT's fixed header has the flags 0x{flags:X}, which must be 0"));
-        } else if bytes > minimal_bytes(remaining_length) {
+        self.header_flags = first & 0x0F;
+        if bytes > minimal_bytes(remaining_length) {
             // [MQTT-1.5.5-1]. MQTT 3.1 and 3.1.1 forbid it only by the algorithm that they give, which
             // never writes it so (2.2.3).
-            self.header_fault =
+            self.length_fault =
                 Some(format!("the remaining length is written in {bytes} bytes, which is more than it needs"));
         }
         self.packet_end = 1 + bytes + remaining_length;
@@ -240,7 +238,14 @@ impl ConnectDecoder {
                 return Err(unsupported_level(self.not_served(level)));
             }
         }
-        if let Some(fault) = self.header_fault.take() {
+        // [MQTT-2.2.2-2] (5.0: [MQTT-2.1.3-1]). MQTT 3.1 says that CONNECT does not use them.
+        if self.header_flags != 0 && level != Level::V3_1 {
+            let flags = self.header_flags;
+            return Err(Stop::malformed(format!(
+                "the CONNECT's fixed header has the flags 0x{flags:X}, which must be 0"
+            )));
+        }
+        if let Some(fault) = self.length_fault.take() {
             return Err(Stop::malformed(fault));
         }
         if self.packet_end > self.limits.max_packet_bytes {

@@ -215,6 +215,13 @@ mod valid {
     }
 
     #[test]
+    fn mqtt_3_1_disregards_the_flags_of_the_fixed_header() {
+        for flags in 1..=15 {
+            accepted(&packet(0x10 | flags, ConnectPacket::v3_1().body()));
+        }
+    }
+
+    #[test]
     fn mqtt_3_1_lets_user_name_and_password_be_missing_against_their_flags() {
         for flags in [0x80, 0xC0] {
             let bytes = ConnectPacket::v3_1().flip_flags(flags).bytes();
@@ -290,7 +297,7 @@ mod first_bytes {
     #[test]
     fn flags_of_the_fixed_header_are_told_in_the_form_of_the_level() {
         for flags in 1..=15 {
-            for (connect, form) in every_version() {
+            for (connect, form) in every_version().into_iter().skip(1) {
                 let reason = malformed(&packet(0x10 | flags, connect.body()), form);
                 assert!(reason.contains("fixed header"), "{reason}");
             }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Component, Path};
 use std::process::Command;
 use std::time::Duration;
@@ -13,9 +12,10 @@ use anyhow::{Context, Result, ensure};
 use streamgate_tests::{process, proxy, workspace};
 
 use super::page::{Block, Kind, Page};
+use crate::examples::ports;
 
 /// Ports that the pages name; each is another, free one in the run.
-const PORTS: [u16; 8] = [8883, 8884, 1883, 9901, 9902, 21883, 21884, 9100];
+const PORTS: [u16; 9] = [8883, 8884, 1883, 9901, 9902, 21883, 21884, 9100, 1980];
 /// How long a page's commands may take.
 const LIMIT: Duration = Duration::from_mins(1);
 /// What the shell writes after each command.
@@ -168,10 +168,7 @@ struct Ports(BTreeMap<String, String>);
 
 impl Ports {
     fn choose() -> Result<Self> {
-        let taken: Vec<TcpListener> =
-            PORTS.iter().map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
-        let free = taken.iter().map(|listener| Ok(listener.local_addr()?.port().to_string()));
-        let free = free.collect::<Result<Vec<_>>>()?;
+        let free = PORTS.iter().map(|_| Ok(ports::free()?.to_string())).collect::<Result<Vec<_>>>()?;
         Ok(Self(PORTS.iter().map(u16::to_string).zip(free).collect()))
     }
 

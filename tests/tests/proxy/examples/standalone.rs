@@ -1,17 +1,18 @@
 //! `examples/standalone`: the directory of a proxy without a cluster, with its bootstrap file.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use streamgate_tests::broker::Broker;
 use streamgate_tests::config_dir::ConfigDir;
 use streamgate_tests::process::Process;
 use streamgate_tests::tls_client::TlsClient;
 use streamgate_tests::wire::{self, Connect, Version};
-use streamgate_tests::{broker, proxy, wait, workspace};
+use streamgate_tests::{proxy, wait, workspace};
 
+use super::ports;
 use super::stage::{Authorities, Manifests};
 
 const HOSTS: [Ipv4Addr; 3] = [Ipv4Addr::new(127, 0, 0, 11), Ipv4Addr::new(127, 0, 0, 12), Ipv4Addr::new(127, 0, 0, 13)];
@@ -30,12 +31,11 @@ fn its_devices_reach_real_brokers_by_its_own_bootstrap_file() -> Result<()> {
         }
     }
 
-    let [mqtts, plain, admin] = [(); 3].map(|()| broker::free_address(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    let mqtts = ports::free()?;
     let mut bootstrap = fs::read_to_string(example.join("streamgate.yaml"))?;
-    for (written, free) in [("8883", mqtts.as_ref()), ("1883", plain.as_ref()), ("9901", admin.as_ref())] {
-        let free = free.map_err(|error| anyhow::anyhow!("{error}"))?.port().to_string();
-        ensure!(bootstrap.contains(&format!(":{written}")), "the bootstrap file has no port {written}");
-        bootstrap = bootstrap.replace(&format!(":{written}"), &format!(":{free}"));
+    for (written, free) in [(":8883", mqtts), (":1883", ports::free()?), (":9901", ports::free()?)] {
+        ensure!(bootstrap.contains(written), "the bootstrap file has no port {written}");
+        bootstrap = bootstrap.replace(written, &format!(":{free}"));
     }
     fs::write(config.scratch().join("streamgate.yaml"), bootstrap)?;
     let mut command = Command::new(proxy::binary()?);
@@ -46,7 +46,7 @@ fn its_devices_reach_real_brokers_by_its_own_bootstrap_file() -> Result<()> {
     let device = authorities.devices.device("by-hand")?;
     for name in ["devices.acme.example", "meters.globex.example"] {
         let client = TlsClient::with_certificate(&authorities.servers, name, &device)?;
-        let mut stream = client.connect(mqtts.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?.to_owned())?;
+        let mut stream = client.connect((Ipv4Addr::LOCALHOST, mqtts).into())?;
         let answer = wire::connack(&mut stream, &Connect::new(Version::V5, name))?;
         ensure!(answer.code() == Some(0), "{name}: {answer:?}\n{:#?}", process.lines());
     }
@@ -59,19 +59,11 @@ fn its_devices_reach_real_brokers_by_its_own_bootstrap_file() -> Result<()> {
 
 /// Three brokers where the manifests have them, at a port that is free there; the copied manifests say it.
 fn start_brokers(config: &ConfigDir) -> Result<Vec<Broker>> {
-    for _ in 0..5 {
-        let port = TcpListener::bind((HOSTS[0], 0))?.local_addr()?.port();
-        let brokers: Result<Vec<Broker>> = (0..)
-            .zip(HOSTS)
-            .map(|(number, host)| Broker::start_at(&format!("broker-{number}"), (host, port).into(), ""))
-            .collect();
-        if let Ok(brokers) = brokers {
-            for path in ["endpoints/acme.broker.yaml", "streamroutes/globex.meters.yaml"] {
-                let text = fs::read_to_string(config.path().join(path)).context(path)?;
-                config.write(path, text.replace("21883", &port.to_string()).as_bytes())?;
-            }
-            return Ok(brokers);
-        }
+    let port = ports::free()?;
+    for path in ["endpoints/acme.broker.yaml", "streamroutes/globex.meters.yaml"] {
+        let text = fs::read_to_string(config.path().join(path)).context(path)?;
+        config.write(path, text.replace("21883", &port.to_string()).as_bytes())?;
     }
-    bail!("no port is free at all of {HOSTS:?}")
+    let brokers = (0..).zip(HOSTS);
+    brokers.map(|(number, host)| Broker::start_at(&format!("broker-{number}"), (host, port).into(), "")).collect()
 }

@@ -130,8 +130,8 @@ fn flags_of_the_fixed_header_and_lengths_longer_than_they_need_are_malformed() -
         bytes
     };
     let cases = [
-        in_versions("a flag of the fixed header", &Version::ALL, header(0x11)),
-        in_versions("all flags of the fixed header", &Version::ALL, header(0x1f)),
+        in_versions("a flag of the fixed header", &FROM_3_1_1, header(0x11)),
+        in_versions("all flags of the fixed header", &FROM_3_1_1, header(0x1f)),
         in_versions("a packet length of more bytes than it needs", &Version::ALL, longer),
     ];
     are_refused("MalformedConnect", &cases.concat())

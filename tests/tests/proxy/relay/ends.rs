@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::Shutdown;
 
 use anyhow::{Context, Result};
+use streamgate_tests::fake_broker::{Answer, FakeBroker};
 use streamgate_tests::wait;
 use streamgate_tests::wire::{self, StreamEnd};
 
@@ -145,4 +146,39 @@ fn tls_pair(way: Way) -> Result<TlsPair> {
     let mut broker = accept(&listener)?;
     expect(&mut broker, &connect())?;
     Ok((site, socket, device, broker))
+}
+
+#[test]
+fn a_broker_that_closes_before_its_connack_ends_the_devices_connection() -> Result<()> {
+    for answer in [Answer::Close, Answer::CloseAtOnce] {
+        let broker = FakeBroker::start(answer)?;
+        let mut site = Site::before(&[broker.address()])?;
+        for way in Way::ALL {
+            let mut device = site.dial(way)?;
+            let source = device.local_address()?;
+            send(&mut device, &connect())?;
+            let (bytes, end) = wire::read_to_end(&mut device, wait::SOON);
+            assert_eq!(bytes, b"", "{way:?}");
+            assert_ne!(end, StreamEnd::StillOpen, "{way:?}");
+            drop(device);
+            let line = site.access_line(source)?;
+            assert!(line["end"] == "BrokerClosed" || line["end"] == "BrokerError", "{way:?}: {line}");
+        }
+    }
+    Ok(())
+}
+
+/// Either side may take new keys at any time (RFC 8446, section 4.6.3).
+#[test]
+fn a_tls_client_may_change_its_keys_between_packets() -> Result<()> {
+    let (_site, _socket, mut device, mut broker) = tls_pair(Way::Tls13)?;
+    let block = noise(4, 100_000);
+    for _ in 0..5 {
+        device.conn.refresh_traffic_keys()?;
+        send(&mut device, &block)?;
+        expect(&mut broker, &block)?;
+        send(&mut broker, &block)?;
+        expect(&mut device, &block)?;
+    }
+    Ok(())
 }

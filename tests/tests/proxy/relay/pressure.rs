@@ -20,7 +20,7 @@ const PROXY_BYTES: u64 = 4 << 20;
 const HELD_BACK: Duration = Duration::from_secs(1);
 
 /// Writes `block` again and again until nothing more is taken, and gives how many bytes were. `socket` is what `to` writes to.
-fn fill(socket: &TcpStream, to: &mut impl Write, block: &[u8]) -> Result<usize> {
+pub(super) fn fill(socket: &TcpStream, to: &mut impl Write, block: &[u8]) -> Result<usize> {
     socket.set_nonblocking(true)?;
     let mut taken = 0;
     let mut last_taken = Instant::now();
