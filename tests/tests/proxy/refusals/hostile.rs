@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::Write;
+use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
 use proptest::prelude::*;
@@ -70,11 +71,10 @@ fn bytes_that_begin_as_a_connect_end_their_own_connection_and_nothing_else() -> 
     check(&(start, rest).prop_map(|(start, rest)| wire::packet(0x10, &[start, &rest].concat())))
 }
 
-#[test]
-fn mutated_connects_end_their_own_connection_and_nothing_else() -> Result<()> {
-    let valid = prop::sample::select(Version::ALL.map(|version| with_everything(version, "sensor").bytes()).to_vec());
+/// One of these, a few bytes replaced, taken out or put in.
+pub(super) fn mutated(valid: Vec<Vec<u8>>, times: Range<usize>) -> impl Strategy<Value = Vec<u8>> {
     let mutation = (0..4_u8, any::<prop::sample::Index>(), any::<u8>());
-    let mutated = (valid, prop::collection::vec(mutation, 1..4)).prop_map(|(mut bytes, mutations)| {
+    (prop::sample::select(valid), prop::collection::vec(mutation, times)).prop_map(|(mut bytes, mutations)| {
         for (kind, at, byte) in mutations {
             let at = at.index(bytes.len());
             match kind {
@@ -85,8 +85,13 @@ fn mutated_connects_end_their_own_connection_and_nothing_else() -> Result<()> {
             }
         }
         bytes
-    });
-    check(&mutated)
+    })
+}
+
+#[test]
+fn mutated_connects_end_their_own_connection_and_nothing_else() -> Result<()> {
+    let valid = Version::ALL.map(|version| with_everything(version, "sensor").bytes()).to_vec();
+    check(&mutated(valid, 1..4))
 }
 
 #[test]
