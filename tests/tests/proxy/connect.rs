@@ -374,7 +374,7 @@ fn a_client_that_leaves_within_its_connect_is_not_passed_on() -> Result<()> {
             assert_eq!(end, (Vec::new(), StreamEnd::Closed), "after {cut} bytes, {way:?}");
             let source = device.local_address()?;
             drop(device);
-            let line = site.access_line(source)?;
+            let line = site.access_line(way, source)?;
             assert_eq!(line["end"], "ClosedBeforeConnect", "after {cut} bytes, {way:?}: {line}");
             assert_eq!(line["received_bytes"], cut, "{way:?}: {line}");
         }

@@ -94,31 +94,30 @@ fn pipelined(version: Version) -> Vec<u8> {
 
 /// Each of these packets is refused 50 times in each way, whatever is pipelined behind it, and each time in the access log
 /// and in the metrics as `end`.
-fn are_refused_fifty_times(site: &mut Site, end: &str, route: &str, cases: &[(Vec<u8>, Told)]) -> Result<()> {
+fn are_refused_fifty_times(site: &Site, end: &str, route: &str, cases: &[(Vec<u8>, Told)]) -> Result<()> {
+    let refused = cases.len() * ROUNDS;
     for way in Way::BOTH {
-        let labels = [("listener", way.listener()), ("reason", end), ("route", route)];
-        let before = site.counter(ENDED, &labels)?;
         for (index, (packet, told)) in cases.iter().enumerate() {
             let sent = [&packet[..], &pipelined(Version::V311)].concat();
-            let mut source = None;
             for round in 0..ROUNDS {
-                let refused = is_refused(site, way, &sent, *told);
-                source = Some(refused.with_context(|| format!("{end}, case {index}, {way:?}, round {round}"))?);
+                is_refused(site, way, &sent, *told)
+                    .with_context(|| format!("{end}, case {index}, {way:?}, round {round}"))?;
             }
-            let line = site.access_line(source.context("at least one round")?)?;
-            assert_eq!(line["end"], end, "case {index}, {way:?}: {line}");
-            assert_eq!(line["listener"], way.listener(), "{line}");
-            assert!(line["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{line}");
         }
-        let refused = cases.len() as u64 * ROUNDS;
-        site.wait_for_counter(ENDED, &labels, before + refused).with_context(|| format!("it was {before}"))?;
+        let labels = [("listener", way.listener()), ("reason", end), ("route", route)];
+        site.wait_for_counter("streamgate_connections_ended_total", &labels, refused as u64)?;
+        let lines = site.access_lines(way, end, refused)?;
+        assert_eq!(lines.len(), refused, "{end}, {way:?}");
+        for line in lines {
+            assert!(line["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{line}");
+            assert_eq!(line["route"].as_str().unwrap_or(""), route, "{line}");
+        }
     }
     Ok(())
 }
 
 /// How often each refusal is asked for: what is left to chance happens in one of so many.
-const ROUNDS: u64 = 50;
-const ENDED: &str = "streamgate_connections_ended_total";
+const ROUNDS: usize = 50;
 /// Nothing ever listens at this port, and only root could.
 const REFUSING: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
@@ -130,9 +129,9 @@ fn every_version(old: Option<u8>, new: u8) -> Vec<(Vec<u8>, Told)> {
 #[test]
 fn what_is_no_connect_is_closed_without_a_word() -> Result<()> {
     let broker = recorder(Version::V311)?;
-    let mut site = Site::before(&[broker.address()])?;
+    let site = Site::before(&[broker.address()])?;
     let publish = wire::publish(Version::V311, "a/b", b"x", 0, 0, false);
-    are_refused_fifty_times(&mut site, "NotConnect", ROUTE, &[(publish, Told::Nothing)])?;
+    are_refused_fifty_times(&site, "NotConnect", ROUTE, &[(publish, Told::Nothing)])?;
     assert_eq!(broker.count(), 0);
     Ok(())
 }
@@ -140,12 +139,12 @@ fn what_is_no_connect_is_closed_without_a_word() -> Result<()> {
 #[test]
 fn an_unknown_protocol_name_is_closed_without_a_word() -> Result<()> {
     let broker = recorder(Version::V311)?;
-    let mut site = Site::before(&[broker.address()])?;
+    let site = Site::before(&[broker.address()])?;
     let cases: Vec<_> = [(Version::V311, "HTTP"), (Version::V5, "mqtt"), (Version::V31, "MQIsdq")]
         .into_iter()
         .map(|(version, name)| (Connect::new(version, "sensor").protocol_name(name).bytes(), Told::Nothing))
         .collect();
-    are_refused_fifty_times(&mut site, "UnknownProtocolName", ROUTE, &cases)?;
+    are_refused_fifty_times(&site, "UnknownProtocolName", ROUTE, &cases)?;
     assert_eq!(broker.count(), 0);
     Ok(())
 }
@@ -153,7 +152,7 @@ fn an_unknown_protocol_name_is_closed_without_a_word() -> Result<()> {
 #[test]
 fn a_malformed_connect_is_closed_or_told_0x81() -> Result<()> {
     let broker = recorder(Version::V311)?;
-    let mut site = Site::before(&[broker.address()])?;
+    let site = Site::before(&[broker.address()])?;
     let cases: Vec<_> = Version::ALL
         .into_iter()
         .map(|version| {
@@ -161,7 +160,7 @@ fn a_malformed_connect_is_closed_or_told_0x81() -> Result<()> {
             (connect.bytes(), Told::by_version(version, None, 0x81))
         })
         .collect();
-    are_refused_fifty_times(&mut site, "MalformedConnect", ROUTE, &cases)?;
+    are_refused_fifty_times(&site, "MalformedConnect", ROUTE, &cases)?;
     assert_eq!(broker.count(), 0);
     Ok(())
 }
@@ -169,10 +168,10 @@ fn a_malformed_connect_is_closed_or_told_0x81() -> Result<()> {
 #[test]
 fn a_protocol_error_is_told_0x82() -> Result<()> {
     let broker = recorder(Version::V5)?;
-    let mut site = Site::before(&[broker.address()])?;
+    let site = Site::before(&[broker.address()])?;
     let with = |properties: &[u8]| Connect::new(Version::V5, "sensor").properties(properties).bytes();
     let cases = [(with(b"\x21\0\x09\x21\0\x09"), Told::Sentence(0x82)), (with(b"\x21\0\0"), Told::Sentence(0x82))];
-    are_refused_fifty_times(&mut site, "ProtocolError", ROUTE, &cases)?;
+    are_refused_fifty_times(&site, "ProtocolError", ROUTE, &cases)?;
     assert_eq!(broker.count(), 0);
     Ok(())
 }
@@ -180,7 +179,7 @@ fn a_protocol_error_is_told_0x82() -> Result<()> {
 #[test]
 fn a_level_that_is_not_served_is_told_in_its_own_form() -> Result<()> {
     let broker = recorder(Version::V311)?;
-    let mut site = Site::start(&format!("mqtt: {{protocolLevels: [4]}}\n{}", upstream(&[broker.address()])))?;
+    let site = Site::start(&format!("mqtt: {{protocolLevels: [4]}}\n{}", upstream(&[broker.address()])))?;
     let connect = |version| Connect::new(version, "sensor");
     let cases = [
         (connect(Version::V31).bytes(), Told::Old(0x01)),
@@ -193,7 +192,7 @@ fn a_level_that_is_not_served_is_told_in_its_own_form() -> Result<()> {
         (connect(Version::V31).level(0x83).bytes(), Told::Old(0x01)),
         (connect(Version::V311).level(0x84).bytes(), Told::Old(0x01)),
     ];
-    are_refused_fifty_times(&mut site, "UnsupportedLevel", ROUTE, &cases)?;
+    are_refused_fifty_times(&site, "UnsupportedLevel", ROUTE, &cases)?;
     assert_eq!(broker.count(), 0);
     Ok(())
 }
@@ -201,19 +200,18 @@ fn a_level_that_is_not_served_is_told_in_its_own_form() -> Result<()> {
 #[test]
 fn a_route_for_mqtt_5_refuses_the_older_versions() -> Result<()> {
     let broker = recorder(Version::V5)?;
-    let mut site = Site::start(&format!("mqtt: {{protocolLevels: [5]}}\n{}", upstream(&[broker.address()])))?;
+    let site = Site::start(&format!("mqtt: {{protocolLevels: [5]}}\n{}", upstream(&[broker.address()])))?;
     let cases: Vec<_> = every_version(Some(0x01), 0x84).into_iter().take(2).collect();
-    are_refused_fifty_times(&mut site, "UnsupportedLevel", ROUTE, &cases)
+    are_refused_fifty_times(&site, "UnsupportedLevel", ROUTE, &cases)
 }
 
 #[test]
 fn an_empty_client_id_is_told_where_one_is_needed() -> Result<()> {
     let broker = recorder(Version::V311)?;
     let nodes = upstream(&[broker.address()]);
-    let mut site =
-        Site::start(&format!("mqtt: {{protocolLevels: [3, 4, 5], clientId: {{policy: NonEmpty}}}}\n{nodes}"))?;
+    let site = Site::start(&format!("mqtt: {{protocolLevels: [3, 4, 5], clientId: {{policy: NonEmpty}}}}\n{nodes}"))?;
     let case = |version| (Connect::new(version, "").bytes(), Told::by_version(version, Some(0x02), 0x85));
-    are_refused_fifty_times(&mut site, "ClientIdRequired", ROUTE, &Version::ALL.map(case))?;
+    are_refused_fifty_times(&site, "ClientIdRequired", ROUTE, &Version::ALL.map(case))?;
     assert_eq!(broker.count(), 0);
     Ok(())
 }
@@ -222,10 +220,10 @@ fn an_empty_client_id_is_told_where_one_is_needed() -> Result<()> {
 fn a_client_id_that_is_not_the_certificates_is_told() -> Result<()> {
     let broker = recorder(Version::V311)?;
     let nodes = upstream(&[broker.address()]);
-    let mut site = Site::start(&format!(
+    let site = Site::start(&format!(
         "mqtt: {{protocolLevels: [3, 4, 5], clientId: {{policy: MatchesCertificate}}}}\n{nodes}"
     ))?;
-    are_refused_fifty_times(&mut site, "ClientIdMismatch", ROUTE, &every_version(Some(0x05), 0x87))?;
+    are_refused_fifty_times(&site, "ClientIdMismatch", ROUTE, &every_version(Some(0x05), 0x87))?;
     assert_eq!(broker.count(), 0);
     Ok(())
 }
@@ -234,12 +232,12 @@ fn a_client_id_that_is_not_the_certificates_is_told() -> Result<()> {
 fn a_connect_that_is_too_large_is_closed_or_told_0x95() -> Result<()> {
     let broker = recorder(Version::V311)?;
     let nodes = upstream(&[broker.address()]);
-    let mut site = Site::start(&format!("mqtt: {{protocolLevels: [3, 4, 5], maxConnectSize: 100}}\n{nodes}"))?;
+    let site = Site::start(&format!("mqtt: {{protocolLevels: [3, 4, 5], maxConnectSize: 100}}\n{nodes}"))?;
     let case = |version| {
         let connect = Connect::new(version, &"x".repeat(100));
         (connect.bytes(), Told::by_version(version, None, 0x95))
     };
-    are_refused_fifty_times(&mut site, "ConnectTooLarge", ROUTE, &Version::ALL.map(case))?;
+    are_refused_fifty_times(&site, "ConnectTooLarge", ROUTE, &Version::ALL.map(case))?;
     assert_eq!(broker.count(), 0);
     Ok(())
 }
@@ -248,16 +246,16 @@ fn a_connect_that_is_too_large_is_closed_or_told_0x95() -> Result<()> {
 fn a_client_for_whom_there_is_no_route_is_told() -> Result<()> {
     let broker = recorder(Version::V311)?;
     let elsewhere = "match: {sourceRanges: [192.0.2.0/24]}";
-    let mut site = Site::start(&format!("{elsewhere}\n{ALL_LEVELS}\n{}", upstream(&[broker.address()])))?;
-    are_refused_fifty_times(&mut site, "NoRoute", "", &every_version(Some(0x05), 0x87))?;
+    let site = Site::start(&format!("{elsewhere}\n{ALL_LEVELS}\n{}", upstream(&[broker.address()])))?;
+    are_refused_fifty_times(&site, "NoRoute", "", &every_version(Some(0x05), 0x87))?;
     assert_eq!(broker.count(), 0);
     Ok(())
 }
 
 #[test]
 fn a_client_whose_brokers_are_all_away_is_told() -> Result<()> {
-    let mut site = Site::before(&[REFUSING])?;
-    are_refused_fifty_times(&mut site, "NoEndpoint", ROUTE, &every_version(Some(0x03), 0x88))
+    let site = Site::before(&[REFUSING])?;
+    are_refused_fifty_times(&site, "NoEndpoint", ROUTE, &every_version(Some(0x03), 0x88))
 }
 
 #[test]

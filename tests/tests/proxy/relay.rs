@@ -99,7 +99,7 @@ fn carries_100_megabytes(way: Way, upwards: bool) -> Result<()> {
     }
     drop(sender.join().map_err(|_| anyhow!("the device's side failed"))??);
     drop(broker);
-    let line = pair.site.access_line(pair.source)?;
+    let line = pair.site.access_line(way, pair.source)?;
     let bytes = |field: &str| line[field].as_u64();
     let least = Some(100_000_300);
     let (received, sent) = (bytes("received_bytes"), bytes("sent_bytes"));
@@ -271,7 +271,7 @@ fn the_access_line_tells_of_a_connection_what_there_is_to_know() -> Result<()> {
         device.end_sending()?;
         broker.wait_for_end(broker.count() - 1, wait::SOON)?;
         let source = device.local_address()?;
-        let line = site.access_line(source)?;
+        let line = site.access_line(way, source)?;
         let fields: [(&str, Value); 10] = [
             ("listener", way.listener().into()),
             ("mqtt_level", 5.into()),

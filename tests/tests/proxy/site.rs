@@ -126,11 +126,22 @@ impl Site {
         &self.authority
     }
 
-    /// Waits for the access line of the connection that came from this address.
-    pub(crate) fn access_line(&mut self, source: SocketAddr) -> Result<Value> {
+    /// Waits for the access line of the connection that came from this address on this way.
+    pub(crate) fn access_line(&mut self, way: Way, source: SocketAddr) -> Result<Value> {
         let source = source.to_string();
-        self.proxy
-            .wait_for_connection(&format!("the access line of {source}"), |line| line["source"] == source.as_str())
+        // Connections to other listeners may come from the same port.
+        self.proxy.wait_for_connection(&format!("the access line of {source}"), |line| {
+            line["source"] == source.as_str() && line["listener"] == way.listener()
+        })
+    }
+
+    /// Waits until `count` connections on this way have ended as `end`, and gives their access lines.
+    pub(crate) fn access_lines(&self, way: Way, end: &str, count: usize) -> Result<Vec<Value>> {
+        wait::until(&format!("{count} access lines with {end}"), wait::SOON, || {
+            let mut lines = self.proxy.events();
+            lines.retain(|line| line["end"] == end && line["listener"] == way.listener());
+            (lines.len() >= count).then_some(lines)
+        })
     }
 
     /// Waits until the sum of all series of a counter that have these labels is `expected`.

@@ -5,21 +5,14 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use streamgate_tests::broker::free_address;
 use streamgate_tests::wait;
 use streamgate_tests::wire::{self, Connect, StreamEnd, Version};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
-use super::fleet::{Fleet, NamedBroker, reached, shares, upstream};
+use super::fleet::{Fleet, NamedBroker, Stopped, reached, shares, upstream};
 use super::{attempts, started};
 use crate::routing::place::PLAIN;
-
-/// A node at which nothing listens.
-fn refusing_node(name: &str) -> Result<String> {
-    let port = free_address([127, 0, 0, 1].into())?.port();
-    Ok(format!("{{name: {name}, host: 127.0.0.1, port: {port}}}"))
-}
 
 /// An address that never answers: its queue of connections is full, and nobody takes any out.
 struct Unanswering {
@@ -67,7 +60,8 @@ fn told(address: SocketAddr, version: Version) -> Result<(Vec<u8>, StreamEnd)> {
 #[test]
 fn a_broker_that_refuses_is_replaced() -> Result<()> {
     let broker = NamedBroker::start("good")?;
-    let nodes = [refusing_node("bad-0")?, refusing_node("bad-1")?, broker.node("")];
+    let gone = [Stopped::start()?, Stopped::start()?];
+    let nodes = [gone[0].node("bad-0", ""), gone[1].node("bad-1", ""), broker.node("")];
     let (_config, proxy) = started(&upstream(nodes, ""))?;
     let found = shares(proxy.address(PLAIN), 12)?;
     assert_eq!(found.get("good"), Some(&12), "{found:?}");
@@ -78,7 +72,8 @@ fn a_broker_that_refuses_is_replaced() -> Result<()> {
 fn the_next_broker_gets_the_same_connect() -> Result<()> {
     let broker = NamedBroker::start("good")?;
     // With a hash and a weight of almost nothing, the good one is the second choice.
-    let nodes = [refusing_node("bad")?.replace('}', ", weight: 65535}"), broker.node("")];
+    let gone = Stopped::start()?;
+    let nodes = [gone.node("bad", ", weight: 65535"), broker.node("")];
     let (_config, mut proxy) = started(&upstream(nodes, "loadBalancer: {type: ConsistentHash}"))?;
     let connect = Connect::new(Version::V5, "device")
         .properties(&[0x26, 0, 1, b'a', 0, 1, b'b'])
@@ -102,9 +97,11 @@ fn a_broker_that_was_stopped_gets_clients_again_when_it_is_back() -> Result<()> 
     let mut fleet = Fleet::start(2)?;
     let (_config, proxy) = started(&fleet.upstream("loadBalancer: {type: ConsistentHash}"))?;
     let home = reached(proxy.address(PLAIN), "device")?;
-    let address = fleet.stop(&home)?;
+    let stopped = fleet.stop(&home)?;
+    let address = stopped.address;
     let other = reached(proxy.address(PLAIN), "device")?;
     assert!(other != home && other.starts_with("broker-"), "{other}");
+    drop(stopped);
     let listener = wait::until("the port again", wait::SOON, || TcpListener::bind(address).ok())?;
     let mut stream = wire::connect_tcp(proxy.address(PLAIN))?;
     std::io::Write::write_all(&mut stream, &Connect::new(Version::V311, "device").bytes())?;
@@ -116,7 +113,8 @@ fn a_broker_that_was_stopped_gets_clients_again_when_it_is_back() -> Result<()> 
 #[test]
 fn without_retries_the_client_is_refused_at_once() -> Result<()> {
     let broker = NamedBroker::start("good")?;
-    let nodes = [refusing_node("bad")?, broker.node("")];
+    let gone = Stopped::start()?;
+    let nodes = [gone.node("bad", ""), broker.node("")];
     let (_config, proxy) = started(&upstream(nodes, "retries: 0"))?;
     let found = shares(proxy.address(PLAIN), 40)?;
     assert!(found.get("CONNACK 3").is_some_and(|count| count.abs_diff(20) <= 4), "{found:?}");
@@ -125,8 +123,9 @@ fn without_retries_the_client_is_refused_at_once() -> Result<()> {
 
 #[test]
 fn so_many_further_brokers_are_tried() -> Result<()> {
+    let gone = Stopped::start()?;
     for retries in [0, 1, 3, 9] {
-        let nodes: Vec<String> = (0..6).map(|index| refusing_node(&format!("bad-{index}"))).collect::<Result<_>>()?;
+        let nodes = (0..6).map(|index| gone.node(&format!("bad-{index}"), ""));
         let (_config, mut proxy) = started(&upstream(nodes, &format!("retries: {retries}")))?;
         told(proxy.address(PLAIN), Version::V311)?;
         let line = proxy.wait_for_connection("the access line", |_| true)?;
@@ -138,14 +137,16 @@ fn so_many_further_brokers_are_tried() -> Result<()> {
 
 #[test]
 fn when_all_fail_an_older_client_gets_3() -> Result<()> {
-    let (_config, proxy) = started(&upstream([refusing_node("bad-0")?, refusing_node("bad-1")?], ""))?;
+    let gone = Stopped::start()?;
+    let (_config, proxy) = started(&upstream([gone.node("bad-0", ""), gone.node("bad-1", "")], ""))?;
     assert_eq!(told(proxy.address(PLAIN), Version::V311)?, (vec![0x20, 2, 0, 3], StreamEnd::Closed));
     Ok(())
 }
 
 #[test]
 fn when_all_fail_a_client_of_mqtt_5_gets_136_and_a_sentence() -> Result<()> {
-    let (_config, proxy) = started(&upstream([refusing_node("bad-0")?, refusing_node("bad-1")?], ""))?;
+    let gone = Stopped::start()?;
+    let (_config, proxy) = started(&upstream([gone.node("bad-0", ""), gone.node("bad-1", "")], ""))?;
     let (bytes, end) = told(proxy.address(PLAIN), Version::V5)?;
     let sentence = "2 endpoints were tried, and none can be reached";
     let length = u8::try_from(sentence.len())?;
@@ -156,7 +157,8 @@ fn when_all_fail_a_client_of_mqtt_5_gets_136_and_a_sentence() -> Result<()> {
 
 #[test]
 fn when_all_fail_the_access_line_says_so() -> Result<()> {
-    let (_config, mut proxy) = started(&upstream([refusing_node("bad")?], ""))?;
+    let gone = Stopped::start()?;
+    let (_config, mut proxy) = started(&upstream([gone.node("bad", "")], ""))?;
     told(proxy.address(PLAIN), Version::V311)?;
     let line = proxy.wait_for_connection("the access line", |_| true)?;
     assert_eq!((&line["end"], &line["attempts"], &line["endpoint"]), (&"NoEndpoint".into(), &1.into(), &().into()));
@@ -194,7 +196,10 @@ fn one_that_waits_for_an_answer_holds_up_no_other_client() -> Result<()> {
     config.stream_route(
         "acme",
         "slow",
-        &format!("match: {{sourceRanges: [127.0.9.0/24]}}\n{}", upstream([silent.node("silent")], "connectTimeout: 60s")),
+        &format!(
+            "match: {{sourceRanges: [127.0.9.0/24]}}\n{}",
+            upstream([silent.node("silent")], "connectTimeout: 60s")
+        ),
     )?;
     proxy.wait_for_status("two routes", |status| status["applied"]["streamroutes"] == 2)?;
     let mut waiting = Vec::new();
@@ -213,7 +218,8 @@ fn one_that_waits_for_an_answer_holds_up_no_other_client() -> Result<()> {
 #[test]
 fn each_attempt_counts_by_how_it_went() -> Result<()> {
     let broker = NamedBroker::start("good")?;
-    let nodes = [refusing_node("bad")?, broker.node("")];
+    let gone = Stopped::start()?;
+    let nodes = [gone.node("bad", ""), broker.node("")];
     let (_config, proxy) = started(&upstream(nodes, ""))?;
     shares(proxy.address(PLAIN), 20)?;
     assert_eq!(attempts(&proxy, "Connected")?, 20);

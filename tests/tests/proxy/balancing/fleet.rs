@@ -35,12 +35,42 @@ impl NamedBroker {
         format!("{{name: {}, host: 127.0.0.1, port: {}{more}}}", self.name, self.address().port())
     }
 
-    /// Stops it: when this returns, its port refuses connections. Gives the address that it had.
-    pub(crate) fn stop(self) -> Result<SocketAddr> {
+    /// Stops it: when this returns, its port refuses connections.
+    pub(crate) fn stop(self) -> Result<Stopped> {
         let address = self.address();
         drop(self);
-        wait::until("the end of a broker", wait::SOON, || TcpStream::connect(address).err().map(|_| address))
+        wait::until("the end of a broker", wait::SOON, || TcpStream::connect(address).err())?;
+        Ok(Stopped { address, _held: hold(address)? })
     }
+}
+
+/// What a broker leaves: its port, which refuses connections as long as this is held. Nobody else can have it meanwhile.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    pub(crate) address: SocketAddr,
+    _held: TcpSocket,
+}
+
+impl Stopped {
+    /// A port at which there never was a broker.
+    pub(crate) fn start() -> Result<Self> {
+        let held = hold(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        Ok(Self { address: held.local_addr()?, _held: held })
+    }
+
+    /// The node of a route that leads here, with further fields of it.
+    pub(crate) fn node(&self, name: &str, more: &str) -> String {
+        format!("{{name: {name}, host: 127.0.0.1, port: {}{more}}}", self.address.port())
+    }
+}
+
+/// A socket that has an address and does not listen there.
+fn hold(address: SocketAddr) -> Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    // Connections of the one before may still be there.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// Several of them: `broker-0` and so on.
@@ -65,7 +95,7 @@ impl Fleet {
     }
 
     /// Stops one of them.
-    pub(crate) fn stop(&mut self, name: &str) -> Result<SocketAddr> {
+    pub(crate) fn stop(&mut self, name: &str) -> Result<Stopped> {
         let index = self.0.iter().position(|broker| broker.name == name).context("no such broker")?;
         self.0.remove(index).stop()
     }

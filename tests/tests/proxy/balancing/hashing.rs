@@ -88,7 +88,7 @@ fn a_broker_that_fails_is_replaced_as_if_it_were_taken_away() -> Result<()> {
     let mut fleet = Fleet::start(5)?;
     let (config, proxy) = started(&fleet.upstream(BY_HASH))?;
     let clients = client_ids(60);
-    fleet.stop("broker-3")?;
+    let _stopped = fleet.stop("broker-3")?;
     let failed = placed(proxy.address(PLAIN), &clients)?;
     change(&proxy, || config.stream_route("acme", "devices", &fleet.upstream(BY_HASH)).map(drop))?;
     assert_eq!(placed(proxy.address(PLAIN), &clients)?, failed);

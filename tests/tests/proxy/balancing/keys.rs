@@ -123,9 +123,7 @@ fn a_client_without_the_key_goes_as_by_its_address() -> Result<()> {
     };
     let by_address = brokers("client")?;
     for (key, client_id) in [("ClientId", ""), ("Username", "client"), ("CertificateSubject", "client"), ("Sni", "c")] {
-        super::change(&proxy, || {
-            config.stream_route("acme", "devices", &fleet.upstream(&by_key(key))).map(drop)
-        })?;
+        super::change(&proxy, || config.stream_route("acme", "devices", &fleet.upstream(&by_key(key))).map(drop))?;
         assert_eq!(brokers(client_id)?, by_address, "{key}");
     }
     Ok(())

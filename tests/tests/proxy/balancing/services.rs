@@ -52,8 +52,7 @@ fn an_endpoint_that_does_not_say_whether_it_is_ready_is_ready() -> Result<()> {
 
 #[test]
 fn an_endpoint_that_terminates_and_serves_counts_for_nothing_beside_a_ready_one() -> Result<()> {
-    let (_fleet, _config, proxy) =
-        with_conditions(&["ready: true", "ready: false, serving: true, terminating: true"])?;
+    let (_fleet, _config, proxy) = with_conditions(&["ready: true", "ready: false, serving: true, terminating: true"])?;
     assert_eq!(reachable(&proxy)?, set(&["broker-0"]));
     Ok(())
 }

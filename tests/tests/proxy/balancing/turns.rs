@@ -46,7 +46,7 @@ fn a_node_of_weight_0_takes_no_client() -> Result<()> {
 fn a_node_of_weight_0_takes_no_client_of_one_that_fails() -> Result<()> {
     let mut fleet = Fleet::start(2)?;
     let (_config, proxy) = started(&fleet.weighted(&[1, 0], ""))?;
-    fleet.stop("broker-0")?;
+    let _stopped = fleet.stop("broker-0")?;
     let found = shares(proxy.address(PLAIN), 4)?;
     assert_eq!(found, BTreeMap::from([("CONNACK 3".to_owned(), 4)]));
     Ok(())
@@ -55,9 +55,8 @@ fn a_node_of_weight_0_takes_no_client_of_one_that_fails() -> Result<()> {
 #[test]
 fn services_take_clients_by_their_weights_and_their_endpoints_evenly() -> Result<()> {
     let fleet = Fleet::start(4)?;
-    let (config, proxy) = started(
-        "upstream: {services: [{name: one, port: mqtt, weight: 3}, {name: three, port: mqtt, weight: 1}]}",
-    )?;
+    let (config, proxy) =
+        started("upstream: {services: [{name: one, port: mqtt, weight: 3}, {name: three, port: mqtt, weight: 1}]}")?;
     let slices: Vec<String> = fleet.0.iter().map(|broker| slice(&broker.name, broker.address(), "")).collect();
     config.endpoints("acme", "one", &format!("{SERVICE}{}", slices[0]))?;
     config.endpoints("acme", "three", &format!("{SERVICE}{}", slices[1..].concat()))?;
@@ -71,7 +70,7 @@ fn services_take_clients_by_their_weights_and_their_endpoints_evenly() -> Result
 fn one_that_fails_leaves_its_turns_to_all_others() -> Result<()> {
     let mut fleet = Fleet::start(4)?;
     let (_config, proxy) = started(&fleet.upstream(""))?;
-    fleet.stop("broker-1")?;
+    let _stopped = fleet.stop("broker-1")?;
     assert_shares(&shares(proxy.address(PLAIN), 120)?, &[("broker-0", 40), ("broker-2", 40), ("broker-3", 40)]);
     Ok(())
 }

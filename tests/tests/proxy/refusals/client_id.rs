@@ -52,7 +52,7 @@ fn an_empty_client_id_is_let_in_as_the_version_says() -> Result<()> {
             assert_eq!(code(&mut device, &connect)?, expected, "{version:?} {way:?}, clean: {clean}");
             drop(device);
             if expected != 0 {
-                assert_eq!(site.access_line(source)?["end"], "ClientIdRequired");
+                assert_eq!(site.access_line(way, source)?["end"], "ClientIdRequired");
             }
         }
     }
@@ -162,7 +162,7 @@ fn a_client_that_resumes_its_session_is_still_held_to_its_certificate() -> Resul
             assert_eq!(code(&mut device, &Connect::new(Version::V5, DEVICE_NAME))?, LET_IN);
             let source = device.local_address()?;
             drop(device);
-            let line = site.access_line(source)?;
+            let line = site.access_line(way, source)?;
             assert_eq!((&line["resumed"], &line["tls_version"]), (&resumed.into(), &version.into()), "{line}");
         }
         assert_eq!(code(&mut site.dial(way)?, &Connect::new(Version::V5, "sensor-2"))?, MISMATCH, "{way:?}");

@@ -108,7 +108,7 @@ fn a_tls_record_of_chance_within_the_connection_ends_it() -> Result<()> {
         socket.write_all(&[0x55; 20])?;
         let (_, end) = wire::read_to_end(&mut device, wait::SOON);
         assert_ne!(end, StreamEnd::StillOpen, "record type {kind}");
-        assert_eq!(site.access_line(source)?["end"], "ClientError", "record type {kind}");
+        assert_eq!(site.access_line(Way::Tls13, source)?["end"], "ClientError", "record type {kind}");
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ fn are_refused(end: &str, cases: &[(&str, Vec<u8>, Told)]) -> Result<()> {
     for (what, bytes, told) in cases {
         for way in Way::BOTH {
             let source = is_refused(&site, way, bytes, *told).with_context(|| format!("{what}, {way:?}"))?;
-            assert_eq!(site.access_line(source)?["end"], end, "{what}, {way:?}");
+            assert_eq!(site.access_line(way, source)?["end"], end, "{what}, {way:?}");
         }
     }
     assert_eq!(broker.count(), 0);

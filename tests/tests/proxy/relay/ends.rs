@@ -26,7 +26,7 @@ fn a_device_that_ends_first_still_gets_what_the_broker_has_to_say() -> Result<()
         expect(&mut pair.device, &down).with_context(|| format!("{way:?}"))?;
         pair.broker.shutdown(Shutdown::Write)?;
         assert_eq!(wire::read_to_end(&mut pair.device, wait::SOON), NOTHING_MORE, "{way:?}");
-        assert_eq!(pair.site.access_line(pair.source)?["end"], "ClientClosed", "{way:?}");
+        assert_eq!(pair.site.access_line(way, pair.source)?["end"], "ClientClosed", "{way:?}");
     }
     Ok(())
 }
@@ -44,7 +44,7 @@ fn a_broker_that_ends_first_still_gets_what_the_device_has_to_say() -> Result<()
         expect(&mut pair.broker, &up).with_context(|| format!("{way:?}"))?;
         pair.device.end_sending()?;
         assert_eq!(wire::read_to_end(&mut pair.broker, wait::SOON), NOTHING_MORE, "{way:?}");
-        assert_eq!(pair.site.access_line(pair.source)?["end"], "BrokerClosed", "{way:?}");
+        assert_eq!(pair.site.access_line(way, pair.source)?["end"], "BrokerClosed", "{way:?}");
     }
     Ok(())
 }
@@ -78,7 +78,7 @@ fn a_fin_without_a_close_notify_ends_the_brokers_side_too() -> Result<()> {
         drop(broker);
         let source = socket.local_addr()?;
         drop((socket, device));
-        let end = site.access_line(source)?["end"].clone();
+        let end = site.access_line(way, source)?["end"].clone();
         assert!(end == "ClientError" || end == "ClientClosed", "{end}, {way:?}");
     }
     Ok(())
@@ -98,7 +98,7 @@ fn a_broker_that_resets_ends_the_devices_connection() -> Result<()> {
         assert_eq!(bytes, b"", "{way:?}");
         assert_ne!(end, StreamEnd::StillOpen, "{way:?}");
         drop(pair.device);
-        assert_eq!(pair.site.access_line(pair.source)?["end"], "BrokerError", "{way:?}");
+        assert_eq!(pair.site.access_line(way, pair.source)?["end"], "BrokerError", "{way:?}");
     }
     Ok(())
 }
@@ -118,7 +118,7 @@ fn a_device_that_resets_ends_the_brokers_connection() -> Result<()> {
         assert_eq!(bytes, b"", "{way:?}");
         assert_ne!(end, StreamEnd::StillOpen, "{way:?}");
         drop(broker);
-        assert_eq!(site.access_line(source)?["end"], "ClientError", "{way:?}");
+        assert_eq!(site.access_line(way, source)?["end"], "ClientError", "{way:?}");
     }
     Ok(())
 }
@@ -161,7 +161,7 @@ fn a_broker_that_closes_before_its_connack_ends_the_devices_connection() -> Resu
             assert_eq!(bytes, b"", "{way:?}");
             assert_ne!(end, StreamEnd::StillOpen, "{way:?}");
             drop(device);
-            let line = site.access_line(source)?;
+            let line = site.access_line(way, source)?;
             assert!(line["end"] == "BrokerClosed" || line["end"] == "BrokerError", "{way:?}: {line}");
         }
     }

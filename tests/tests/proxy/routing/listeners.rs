@@ -104,9 +104,11 @@ fn both_workers_serve_each_listener() -> Result<()> {
     let folder = format!("/proc/{}/net/tcp", proxy.id());
     let port = format!(":{:04X} ", proxy.address(PLAIN).port());
     // State 0A is LISTEN.
-    let sockets = || std::fs::read_to_string(&folder).ok().map(|table| {
-        table.lines().filter(|line| line.contains(&port) && line.contains(" 0A ")).count()
-    });
+    let sockets = || {
+        std::fs::read_to_string(&folder)
+            .ok()
+            .map(|table| table.lines().filter(|line| line.contains(&port) && line.contains(" 0A ")).count())
+    };
     wait::until("two sockets", wait::SOON, || sockets().filter(|count| *count == 2))?;
     Ok(())
 }

@@ -112,8 +112,7 @@ fn a_younger_route_gets_no_client_of_an_older_one() -> Result<()> {
     let place = Place::new()?;
     place.route_created("acme/a", YOUNGER, "")?.route_created("acme/b", OLDER, "")?;
     let proxy = place.start()?;
-    let fates: Vec<String> =
-        (0..10).map(|_| by_source(proxy.address(PLAIN), "127.0.0.1")).collect::<Result<_>>()?;
+    let fates: Vec<String> = (0..10).map(|_| by_source(proxy.address(PLAIN), "127.0.0.1")).collect::<Result<_>>()?;
     assert_eq!(fates, ["acme/b"; 10]);
     Ok(())
 }
