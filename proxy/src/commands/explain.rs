@@ -124,7 +124,10 @@ impl Explanation {
         let chosen = snapshot.names.find(sni);
         match chosen {
             None => {
-                self.line("TlsSni", format_args!("none serves {asked}: refused with the alert unrecognized_name (112)"))
+                self.line(
+                    "TlsSni",
+                    format_args!("none serves {asked}: refused with the alert unrecognized_name (112)"),
+                );
             }
             Some(service) if service.server.is_none() => self.line(
                 "TlsSni",

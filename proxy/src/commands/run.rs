@@ -167,7 +167,8 @@ async fn stopped(workers: Vec<JoinHandle<io::Result<()>>>) -> Result<()> {
 /// Lines are written by a thread of their own, so that no worker waits for whoever reads them.
 fn start_log(format: LogFormat) -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(MOST_LINES).finish(io::stdout());
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let directives = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
+    let filter = EnvFilter::try_new(directives.as_deref().unwrap_or("info")).unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     match format {
         LogFormat::Text => log.with_ansi(false).init(),

@@ -36,7 +36,9 @@ pub(super) async fn accept(
     let found = service.as_ref().and_then(|service| Some((service, service.server.clone()?)));
     let Some((service, server)) = found else {
         let reason = match (&service, &sni) {
-            (Some(service), _) => format!("TlsSni {} has no certificate that can be used (see status.json)", service.label),
+            (Some(service), _) => {
+                format!("TlsSni {} has no certificate that can be used (see status.json)", service.label)
+            }
             (None, Some(name)) => format!("no TlsSni serves the name {name:?}"),
             (None, None) => "the client asks for no name, and no TlsSni serves \"*\"".to_owned(),
         };

@@ -37,7 +37,7 @@ use self::record::Record;
 use self::stream::ClientStream;
 use crate::bootstrap::Protocol;
 use crate::config::snapshot::{Route, Snapshot, TlsService};
-use crate::mqtt::{Connect, ConnectLimits, LevelSet, Refusal, connack};
+use crate::mqtt::{Connect, ConnectLimits, Level, LevelSet, Refusal, connack};
 use crate::route::{Client, ClientTls};
 use crate::tls::client_certificate::ClientCertificate;
 use crate::tls::session::Peer;
@@ -167,7 +167,10 @@ fn judge(
             return Err((Refusal::ClientIdRequired, "a client id is required, and this one is empty".to_owned()));
         }
         if !connect.empty_client_id_allowed() {
-            let reason = format!("an empty client id is not allowed in {} (without Clean Session)", connect.level);
+            let reason = match connect.level {
+                Level::V3_1 => "MQTT 3.1 allows no empty client id".to_owned(),
+                level => format!("{level} allows an empty client id only together with Clean Session"),
+            };
             return Err((Refusal::ClientIdRequired, reason));
         }
     }

@@ -98,13 +98,15 @@ fn a_name_whose_ranges_miss_leaves_the_client_to_the_next_best_name() {
 
 #[test]
 fn of_two_equals_the_older_one_is_taken() {
-    let table = table(vec![route("a", "older", &["x.example"], &[], &[]), route("a", "younger", &["x.example"], &[], &[])]);
+    let table =
+        table(vec![route("a", "older", &["x.example"], &[], &[]), route("a", "younger", &["x.example"], &[], &[])]);
     assert_eq!(found(&table, Some("x.example"), "192.0.2.1").as_deref(), Some("a/older"));
 }
 
 #[test]
 fn a_client_in_the_clear_is_for_routes_without_names_alone() {
-    let table = table(vec![route("a", "named", &["x.example"], &[], &[]), route("b", "nameless", &[], &[], &["plain"])]);
+    let table =
+        table(vec![route("a", "named", &["x.example"], &[], &[]), route("b", "nameless", &[], &[], &["plain"])]);
     let client = |listener| Client { listener, source: [192, 0, 2, 1].into(), tls: None };
     assert_eq!(table.find(&client("plain")).map(|route| &*route.label), Some("b/nameless"));
     assert_eq!(table.find(&client("other")).map(|route| &*route.label), None);
@@ -142,7 +144,8 @@ fn a_server_name_is_served_exact_before_wildcard_before_any() {
 fn any_route() -> impl Strategy<Value = Route> {
     let namespace = prop::sample::select(vec!["a", "b"]);
     let snis = prop::sample::subsequence(vec!["x.e", "y.e", "*.e", "*.x.e"], 0..=3);
-    let ranges = prop::sample::subsequence(vec!["10.0.0.0/8", "10.1.0.0/16", "10.1.1.1", "::/0", "2001:db8::/32"], 0..=3);
+    let ranges =
+        prop::sample::subsequence(vec!["10.0.0.0/8", "10.1.0.0/16", "10.1.1.1", "::/0", "2001:db8::/32"], 0..=3);
     let listeners = prop::sample::subsequence(vec!["one", "two"], 0..=2);
     (namespace, "[a-z]{1,6}", snis, ranges, listeners)
         .prop_map(|(namespace, name, snis, ranges, listeners)| route(namespace, &name, &snis, &ranges, &listeners))

@@ -110,7 +110,11 @@ fn an_invalid_manifest_is_refused_and_its_last_good_version_stays() -> io::Resul
     fixture.write("streamroutes/acme.devices.yaml", "kind: [")?;
     let snapshot = fixture.load()?;
     assert_eq!(reasons(&snapshot), [("StreamRoute acme/devices".to_owned(), "Invalid")]);
-    assert!(snapshot.refused[0].message.starts_with("streamroutes/acme.devices.yaml:1:"), "{}", snapshot.refused[0].message);
+    assert!(
+        snapshot.refused[0].message.starts_with("streamroutes/acme.devices.yaml:1:"),
+        "{}",
+        snapshot.refused[0].message
+    );
     assert!(Arc::ptr_eq(&snapshot.routes.routes()[0], &before.routes.routes()[0]));
     Ok(())
 }
