@@ -85,5 +85,7 @@ fn a_denied_address_is_replaced_by_one_that_is_not() -> Result<()> {
     for _ in 0..4 {
         assert_eq!(reached(proxy.address(PLAIN), "device")?, "good");
     }
+    assert!(attempts(&proxy, "Denied")? > 0);
+    assert_eq!(attempts(&proxy, "Refused")?, 0);
     Ok(())
 }

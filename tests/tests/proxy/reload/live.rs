@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use streamgate_tests::proxy::Proxy;
@@ -16,8 +17,13 @@ use crate::routing::place::{MQTTS, PLAIN, Place};
 
 const A: &str = "a.devices.example";
 
-/// Two devices that publish numbered messages without a pause, one over TLS and one without, while `change` runs. Then each
-/// of them hears from its broker.
+/// How long the devices publish after a change: long enough for who would cut them off for it.
+const AFTERWARDS: Duration = Duration::from_millis(300);
+/// The time between two messages.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Two devices that publish numbered messages, one over TLS and one without, while `change` runs and for a while after it.
+/// Then each of them hears from its broker.
 fn undisturbed(change: impl FnOnce(&Place, &Proxy) -> Result<()>) -> Result<()> {
     let place = Place::new()?;
     let (broker, next) = (NamedBroker::start("broker")?, NamedBroker::start("next")?);
@@ -38,6 +44,7 @@ fn undisturbed(change: impl FnOnce(&Place, &Proxy) -> Result<()>) -> Result<()> 
         let senders =
             [scope.spawn(|| publish_until(&mut plain, &done)), scope.spawn(|| publish_until(&mut tls, &done))];
         let changed = change(&place, &proxy);
+        thread::sleep(AFTERWARDS);
         done.store(true, Ordering::SeqCst);
         (changed, senders.map(|sender| sender.join().map_err(|_| anyhow::anyhow!("a sender panicked"))))
     });
@@ -66,7 +73,6 @@ fn publish_until(peer: &mut (impl Write + ?Sized), done: &AtomicBool) -> Result<
     let mut sent = Vec::new();
     let mut number = 0_u32;
     loop {
-        // One more after the change is there.
         let is_last = done.load(Ordering::SeqCst);
         let message = wire::publish(Version::V311, "up", number.to_string().as_bytes(), 0, 0, false);
         peer.write_all(&message).and_then(|()| peer.flush()).with_context(|| format!("message {number}"))?;
@@ -75,7 +81,7 @@ fn publish_until(peer: &mut (impl Write + ?Sized), done: &AtomicBool) -> Result<
         if is_last {
             return Ok(sent);
         }
-        thread::yield_now();
+        thread::sleep(PAUSE);
     }
 }
 
