@@ -98,6 +98,8 @@ pub enum Reason {
     NotAllowedByTlsSni,
     /// A certificate or its key can't be used.
     InvalidCertificate,
+    /// A revocation list is past its end; the object takes effect, and lets nobody of that issuer in.
+    CrlExpired,
     /// Something that the object refers to isn't there.
     RefNotFound,
     /// The gateway has none of the listeners that the route names.
@@ -113,6 +115,7 @@ impl Reason {
             Self::NoMatchingTlsSni => "NoMatchingTlsSni",
             Self::NotAllowedByTlsSni => "NotAllowedByTlsSni",
             Self::InvalidCertificate => "InvalidCertificate",
+            Self::CrlExpired => "CrlExpired",
             Self::RefNotFound => "RefNotFound",
             Self::NoMatchingListener => "NoMatchingListener",
         }

@@ -74,7 +74,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.file, self.location) {
+        match (self.file.as_deref().map(one_line), self.location) {
             (Some(file), Some(location)) => write!(f, "{file}:{location}: ")?,
             (Some(file), None) => write!(f, "{file}: ")?,
             (None, Some(location)) => write!(f, "{location}: ")?,
@@ -90,7 +90,7 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// A part of a sentence as part of a line: cut where it is long, with what a terminal or a log would obey written out.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     const MOST_CHARACTERS: usize = 500;
 
     let mut line = String::with_capacity(text.len().min(MOST_CHARACTERS));

@@ -51,6 +51,10 @@ pub struct StreamRouteSpec {
     pub mqtt: Mqtt,
     /// Where the clients go.
     pub upstream: Upstream,
+    /// What clients meet when the proxy is shut down. Absent: MQTT 5.0 clients are told by a DISCONNECT, wills are
+    /// published.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_drain: OnDrain,
 }
 
 /// Which clients a StreamRoute is for. Both fields must match; of two routes the one with the exact name goes before the
@@ -194,7 +198,12 @@ pub struct Upstream {
     /// Time that one attempt to connect to a broker may take. Default: `5s`.
     #[serde(default = "Upstream::default_connect_timeout")]
     pub connect_timeout: Duration,
-    /// How many further brokers are tried when the first can't be reached, before the client is refused. Default: `2`.
+    /// Time that a broker may then take to answer the CONNECT. A broker that accepts the connection and hangs is given up
+    /// after it, and another one is tried. Default: `10s`.
+    #[serde(default = "Upstream::default_connack_timeout")]
+    pub connack_timeout: Duration,
+    /// How many further brokers are tried when the first can't be reached or doesn't answer, before the client is refused.
+    /// Default: `2`.
     #[serde(default = "Upstream::default_retries")]
     pub retries: u8,
 }
@@ -207,6 +216,7 @@ impl Upstream {
             nodes,
             load_balancer: LoadBalancer::default(),
             connect_timeout: Self::default_connect_timeout(),
+            connack_timeout: Self::default_connack_timeout(),
             retries: Self::default_retries(),
         }
     }
@@ -218,6 +228,10 @@ impl Upstream {
 
     fn default_connect_timeout() -> Duration {
         Duration::from_secs(5)
+    }
+
+    fn default_connack_timeout() -> Duration {
+        Duration::from_secs(10)
     }
 
     fn default_retries() -> u8 {
@@ -296,8 +310,8 @@ pub struct Node {
     /// What the broker is called, so that it keeps its clients when its host changes. Default: its host and port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// IP address, or DNS name that is resolved again as its time to live runs out. Example: `192.0.2.10`,
-    /// `"2001:db8::10"` or `broker.example.com`.
+    /// IP address or DNS name. A name is resolved ahead of the clients, and again as its time to live runs out (after 1 s to
+    /// 60 s); while no answer comes, the last one holds. Example: `192.0.2.10`, `"2001:db8::10"` or `broker.example.com`.
     pub host: String,
     /// Port: 1 to 65535. Example: `1883`.
     #[schemars(range(min = 1, max = 65535))]
@@ -325,8 +339,9 @@ impl Node {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoadBalancer {
-    /// `RoundRobin`: in turn, by weight; `ConsistentHash`: the same `key` goes to the same broker while it is there.
-    /// Default: `RoundRobin`.
+    /// `RoundRobin`: in turn, by weight; `ConsistentHash`: the same `key` goes to the same broker while it is there;
+    /// `LeastConnections`: the one with the fewest connections of this proxy, for its weight; `Random2`: of two that are
+    /// drawn by weight, the one with fewer. Default: `RoundRobin`.
     #[serde(default)]
     pub r#type: LoadBalancerType,
     /// With type `ConsistentHash`: what is hashed. A client that has none of it (an empty client id, no user name, no
@@ -351,6 +366,35 @@ pub enum LoadBalancerType {
     RoundRobin,
     /// By the hash of a key.
     ConsistentHash,
+    /// The one with the fewest connections for its weight.
+    LeastConnections,
+    /// Of two that are drawn, the one with fewer connections.
+    Random2,
+}
+
+/// What clients meet when the proxy is shut down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OnDrain {
+    /// `Publish`: the broker publishes the client's will, as for any connection that is lost; `Suppress`: the broker is told
+    /// by a DISCONNECT that the client left in order, and publishes none. Default: `Publish`.
+    #[serde(default)]
+    pub will: OnDrainWill,
+    /// Server Reference of the DISCONNECT that clients of MQTT 5.0 get, with the reason code 0x9C (use another server): where
+    /// to connect instead. Example: `other.example.com:8883`. Absent: they get 0x8B (server shutting down) without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub server_reference: Option<String>,
+}
+
+/// What becomes of a client's will.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnDrainWill {
+    /// It is published.
+    #[default]
+    Publish,
+    /// It is not.
+    Suppress,
 }
 
 /// What is hashed to choose a broker.

@@ -77,6 +77,11 @@ pub struct ClientAuth {
     /// Certificate authorities that clients' certificates must come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<CaRef>,
+    /// Revocation lists, PEM, in a ConfigMap or in a Secret of this namespace, of the key `ca.crl` where nothing else is said.
+    /// A client's certificate whose issuer has one there must not be on it; a list that is past its next update lets nobody
+    /// in. Absent: none are asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl: Option<CrlRef>,
     /// How many intermediate certificates may stand between a client's certificate and one of `ca`, 0 to 255.
     /// Default: `4`.
     #[serde(default = "ClientAuth::default_max_depth")]
@@ -105,7 +110,7 @@ impl ClientAuth {
 
 impl Default for ClientAuth {
     fn default() -> Self {
-        Self { mode: None, ca: None, max_depth: Self::default_max_depth(), allowed_subjects: Vec::new() }
+        Self { mode: None, ca: None, crl: None, max_depth: Self::default_max_depth(), allowed_subjects: Vec::new() }
     }
 }
 
@@ -140,6 +145,28 @@ impl CaRef {
     /// The key: the one that is written, else `ca.crt`.
     pub fn key(&self) -> &str {
         self.key.as_deref().unwrap_or("ca.crt")
+    }
+}
+
+/// Where revocation lists are, PEM, several one after the other: in a ConfigMap or in a Secret of this namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CrlRef {
+    /// Name of the ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_name: Option<String>,
+    /// Name of the Secret, instead of a ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_name: Option<String>,
+    /// Key of the ConfigMap or Secret. Default: `ca.crl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+impl CrlRef {
+    /// The key: the one that is written, else `ca.crl`.
+    pub fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or("ca.crl")
     }
 }
 

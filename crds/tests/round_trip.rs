@@ -89,6 +89,7 @@ fn stream_routes() -> impl Strategy<Value = StreamRoute> {
             r#match: RouteMatch { snis, source_ranges },
             mqtt,
             upstream,
+            on_drain: streamgate_crds::stream_route::OnDrain::default(),
         };
         named(StreamRoute::new("devices", spec))
     })
@@ -106,6 +107,7 @@ fn client_auth() -> impl Strategy<Value = ClientAuth> {
     let modes = select(vec![None, Some(ClientAuthMode::Optional), Some(ClientAuthMode::Require)]);
     prop_oneof![
         (modes, ca.clone(), any::<u8>(), subjects).prop_map(|(mode, ca, max_depth, allowed_subjects)| ClientAuth {
+            crl: None,
             mode,
             ca: Some(ca),
             max_depth,
@@ -113,6 +115,7 @@ fn client_auth() -> impl Strategy<Value = ClientAuth> {
         }),
         (prop::option::of(Just(ClientAuthMode::None)), prop::option::of(ca), any::<u8>()).prop_map(
             |(mode, ca, max_depth)| ClientAuth {
+                crl: None,
                 mode,
                 ca: ca.filter(|_| mode.is_some()),
                 max_depth,
@@ -183,7 +186,8 @@ fn what_is_written_leaves_out_what_its_absence_says() {
         serde_json::json!({
             "gateway": "default",
             "mqtt": { "protocolName": "MQTT", "connectTimeout": "10s", "maxConnectSize": "64Ki" },
-            "upstream": { "nodes": [{ "host": "a", "port": 1, "weight": 1 }], "connectTimeout": "5s", "retries": 2 },
+            "upstream": { "nodes": [{ "host": "a", "port": 1, "weight": 1 }], "connectTimeout": "5s",
+                "connackTimeout": "10s", "retries": 2 },
         })
     );
 }

@@ -35,6 +35,10 @@ pub struct Bootstrap {
     pub workers: usize,
     /// How long a client may take to send its `ClientHello`. Default 10 s.
     pub client_hello_timeout: Duration,
+    /// How long the proxy goes on accepting after it was told to stop, so that load balancers can take notice. Default 5 s.
+    pub drain_delay: Duration,
+    /// Over how long it then hands back its clients. Default 30 s.
+    pub drain_time: Duration,
     /// The form of the log. Default `Text`.
     pub log_format: LogFormat,
     /// Addresses to which no upstream is connected, whatever a name resolves to. Default: none.
@@ -80,6 +84,12 @@ pub struct RunArguments {
     /// How long a client may take to send its TLS hello [default: 10s]
     #[arg(long, value_name = "DURATION")]
     pub client_hello_timeout: Option<DurationWord>,
+    /// How long to go on accepting after being told to stop, for load balancers to take notice [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub drain_delay: Option<DurationWord>,
+    /// Over how long to hand back the clients then [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub drain_time: Option<DurationWord>,
     /// The form of the log [default: Text]
     #[arg(long, value_name = "FORMAT", ignore_case = true)]
     pub log_format: Option<LogFormat>,

@@ -95,6 +95,11 @@ impl ConfigDir {
         self.remove(&format!("configmaps/{namespace}.{name}"))
     }
 
+    /// Writes keys of session tickets, all files at once: `current`, `next`, `previous`, 64 bytes each.
+    pub fn ticket_keys(&self, keys: &[(&str, &[u8])]) -> Result<&Self> {
+        self.swap("ticket-keys", keys)
+    }
+
     /// Writes any file of the configuration directory as it is, by rename: `tlssnis/a.b.yaml`, `revision`,
     /// `secrets/a.b/tls.crt` (the way a person edits a folder by hand).
     pub fn write(&self, path: &str, bytes: &[u8]) -> Result<&Self> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::wait;
+use crate::{wait, wire};
 
 /// What the recorder does with a connection.
 #[derive(Clone, Debug)]
@@ -24,6 +24,23 @@ pub enum Answer {
     CloseAtOnce,
     /// Accepts, and never reads: the sender's buffers fill.
     NeverRead,
+    /// Resets as soon as anything has come.
+    Reset,
+    /// Does one after the other, then reads on until the sender ends.
+    Script(Vec<Step>),
+}
+
+/// One step of a script.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Waits for a whole packet.
+    Packet,
+    /// Sends these bytes.
+    Send(Vec<u8>),
+    /// Waits for so long.
+    Pause(Duration),
+    /// Closes, and the script ends.
+    Close,
 }
 
 /// A TCP server on a free port of 127.0.0.1 that keeps what it receives.
@@ -102,6 +119,9 @@ impl FakeBroker {
 
     /// Ends the sending side of connection `index`; it reads on.
     pub fn end_sending(&self, index: usize) -> Result<()> {
+        if self.ended(index) {
+            return Ok(());
+        }
         match self.stream(index)?.shutdown(Shutdown::Write) {
             // It has ended already, since its sender has.
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),
@@ -112,7 +132,7 @@ impl FakeBroker {
     fn stream(&self, index: usize) -> Result<TcpStream> {
         let connections = self.lock();
         let connection = connections.get(index).with_context(|| format!("no connection {index}"))?;
-        Ok(connection.stream.try_clone()?)
+        Ok(connection.stream.as_ref().context("it has ended")?.try_clone()?)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
@@ -126,59 +146,110 @@ impl Drop for FakeBroker {
         // Wakes the thread, so that it sees the end and closes the port.
         let _ = TcpStream::connect(self.address);
         for connection in self.lock().iter() {
-            let _ = connection.stream.shutdown(Shutdown::Both);
+            if let Some(stream) = &connection.stream {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         }
     }
 }
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    /// None once it has ended.
+    stream: Option<TcpStream>,
     received: Vec<u8>,
     ended: bool,
 }
 
 type Connections = Arc<Mutex<Vec<Connection>>>;
 
-fn accept(mut stream: TcpStream, answer: &Answer, connections: &Connections) {
+fn accept(stream: TcpStream, answer: &Answer, connections: &Connections) {
     let Ok(kept) = stream.try_clone() else { return };
     if matches!(answer, Answer::CloseAtOnce) {
         let _ = stream.shutdown(Shutdown::Both);
     }
     let index = {
         let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
-        connections.push(Connection { stream: kept, received: Vec::new(), ended: false });
+        connections.push(Connection { stream: Some(kept), received: Vec::new(), ended: false });
         connections.len() - 1
     };
     if matches!(answer, Answer::NeverRead) {
         return;
     }
     let (connections, answer) = (Arc::clone(connections), answer.clone());
-    thread::spawn(move || {
-        let mut buffer = vec![0; 64 * 1024];
-        let mut answered = false;
-        loop {
-            let count = stream.read(&mut buffer).unwrap_or(0);
-            if let Some(connection) = connections.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
-                connection.received.extend_from_slice(&buffer[..count]);
-                connection.ended = count == 0;
-            }
-            if count == 0 {
-                // As a broker does; `kept` would hold it open otherwise.
+    thread::spawn(move || serve(stream, &answer, &Recorded { connections, index }));
+}
+
+/// One connection's place in the record.
+struct Recorded {
+    connections: Connections,
+    index: usize,
+}
+
+impl Recorded {
+    fn change(&self, change: impl FnOnce(&mut Connection)) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.get_mut(self.index).map(change);
+    }
+}
+
+fn serve(mut stream: TcpStream, answer: &Answer, recorded: &Recorded) {
+    match answer {
+        Answer::Reset => {
+            // A socket that is closed while something is unread in it is reset; `kept` would hold it open otherwise.
+            let _ = stream.peek(&mut [0]);
+            recorded.change(|connection| connection.stream = None);
+            return;
+        }
+        Answer::Script(steps) => {
+            let played = steps.iter().try_for_each(|step| play(step, &mut stream, recorded));
+            if played.is_err() {
+                recorded.change(|connection| connection.ended = true);
                 let _ = stream.shutdown(Shutdown::Both);
                 return;
             }
-            match &answer {
-                Answer::Bytes(bytes) if !answered => {
-                    // A peer that has left already doesn't want it.
-                    let _ = stream.write_all(bytes);
-                    answered = true;
-                }
-                Answer::Close => {
-                    let _ = stream.shutdown(Shutdown::Both);
-                }
-                _ => {}
-            }
+            let _ = stream.set_read_timeout(None);
         }
-    });
+        _ => {}
+    }
+    let mut buffer = vec![0; 64 * 1024];
+    let mut answered = false;
+    loop {
+        let count = stream.read(&mut buffer).unwrap_or(0);
+        recorded.change(|connection| {
+            connection.received.extend_from_slice(&buffer[..count]);
+            connection.ended = count == 0;
+        });
+        if count == 0 {
+            // As a broker does; `kept` would hold it open otherwise.
+            let _ = stream.shutdown(Shutdown::Both);
+            recorded.change(|connection| connection.stream = None);
+            return;
+        }
+        match answer {
+            Answer::Bytes(bytes) if !answered => {
+                // A peer that has left already doesn't want it.
+                let _ = stream.write_all(bytes);
+                answered = true;
+            }
+            Answer::Close => {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Fails where the sender ends first.
+fn play(step: &Step, stream: &mut TcpStream, recorded: &Recorded) -> Result<()> {
+    match step {
+        Step::Packet => {
+            let packet = wire::read_packet(stream, wait::SOON)?;
+            recorded.change(|connection| connection.received.extend_from_slice(&packet.bytes));
+        }
+        Step::Send(bytes) => stream.write_all(bytes)?,
+        Step::Pause(time) => thread::sleep(*time),
+        Step::Close => stream.shutdown(Shutdown::Both)?,
+    }
+    Ok(())
 }

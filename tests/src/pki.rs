@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RevokedCertParams, SanType,
+    SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -18,35 +20,49 @@ pub struct CertificateAuthority {
     certificate: rcgen::Certificate,
     /// What must be shown beside a certificate of this authority: itself and those above it, without the root.
     intermediates: Vec<rcgen::Certificate>,
+    serial: u64,
+    common_name: String,
 }
 
 impl CertificateAuthority {
     /// A root with a name and an ECDSA P-256 key.
     pub fn new(common_name: &str) -> Result<Self> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let parameters = authority_parameters(common_name);
+        let (parameters, serial) = numbered(authority_parameters(common_name));
+        let common_name = common_name.to_owned();
         let certificate = parameters.self_signed(&key)?;
-        Ok(Self { issuer: Issuer::new(parameters, key), certificate, intermediates: Vec::new() })
+        Ok(Self { issuer: Issuer::new(parameters, key), certificate, intermediates: Vec::new(), serial, common_name })
     }
 
     /// An authority below this one. What it issues carries it in the chain.
     pub fn intermediate(&self, common_name: &str) -> Result<Self> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let parameters = authority_parameters(common_name);
+        let (parameters, serial) = numbered(authority_parameters(common_name));
+        let common_name = common_name.to_owned();
         let certificate = parameters.signed_by(&key, &self.issuer)?;
         let mut intermediates = vec![certificate.clone()];
         intermediates.extend(self.intermediates.iter().cloned());
-        Ok(Self { issuer: Issuer::new(parameters, key), certificate, intermediates })
+        Ok(Self { issuer: Issuer::new(parameters, key), certificate, intermediates, serial, common_name })
+    }
+
+    /// Its certificate issued anew, with the same name and key.
+    pub fn renewed(&self) -> Result<Self> {
+        let key = KeyPair::try_from(self.issuer.key().serialize_der())?;
+        let common_name = self.common_name.clone();
+        let (parameters, serial) = numbered(authority_parameters(&common_name));
+        let certificate = parameters.self_signed(&key)?;
+        Ok(Self { issuer: Issuer::new(parameters, key), certificate, intermediates: Vec::new(), serial, common_name })
     }
 
     /// A device of this authority that issues certificates, as it may not: its own is none of an authority.
     pub fn device_that_issues(&self, common_name: &str) -> Result<Self> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let Leaf { parameters, .. } = Leaf::device(common_name);
+        let (parameters, serial) = numbered(Leaf::device(common_name).parameters);
+        let common_name = common_name.to_owned();
         let certificate = parameters.signed_by(&key, &self.issuer)?;
         let mut intermediates = vec![certificate.clone()];
         intermediates.extend(self.intermediates.iter().cloned());
-        Ok(Self { issuer: Issuer::new(parameters, key), certificate, intermediates })
+        Ok(Self { issuer: Issuer::new(parameters, key), certificate, intermediates, serial, common_name })
     }
 
     /// Its own certificate, PEM.
@@ -78,7 +94,8 @@ impl CertificateAuthority {
     pub fn issue(&self, leaf: &Leaf) -> Result<Credentials> {
         let algorithm = if leaf.rsa { &PKCS_RSA_SHA256 } else { &PKCS_ECDSA_P256_SHA256 };
         let key = KeyPair::generate_for(algorithm)?;
-        let certificate = leaf.parameters.signed_by(&key, &self.issuer)?;
+        let (parameters, serial) = numbered(leaf.parameters.clone());
+        let certificate = parameters.signed_by(&key, &self.issuer)?;
         let mut chain = vec![certificate];
         chain.extend(self.intermediates.iter().cloned());
         Ok(Credentials {
@@ -86,7 +103,33 @@ impl CertificateAuthority {
             key_pem: key.serialize_pem(),
             chain: chain.iter().map(|certificate| certificate.der().clone()).collect(),
             key: key.serialize_der(),
+            serial,
         })
+    }
+
+    /// A list, PEM, of certificates of this authority that it has revoked, by their [serial numbers](Credentials::serial).
+    /// Issued in 2021; the next one is due at `next_update`.
+    pub fn revocation_list(&self, serials: &[u64], next_update: SystemTime) -> Result<String> {
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date_time_ymd(2021, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let parameters = CertificateRevocationListParams {
+            this_update: date_time_ymd(2021, 1, 1),
+            next_update: next_update.into(),
+            crl_number: SerialNumber::from(NEXT_SERIAL.fetch_add(1, Ordering::Relaxed)),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(parameters.signed_by(&self.issuer)?.pem()?)
+    }
+
+    /// The serial number of its own certificate.
+    pub fn serial(&self) -> u64 {
+        self.serial
     }
 }
 
@@ -214,12 +257,18 @@ pub struct Credentials {
     pub key_pem: String,
     chain: Vec<CertificateDer<'static>>,
     key: Vec<u8>,
+    serial: u64,
 }
 
 impl Credentials {
     /// The certificate, then the intermediates, DER.
     pub fn chain_der(&self) -> Vec<CertificateDer<'static>> {
         self.chain.clone()
+    }
+
+    /// The serial number of the certificate.
+    pub fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// The private key, PKCS#8 DER.
@@ -278,6 +327,15 @@ fn parameters(common_name: &str) -> CertificateParams {
     parameters.not_after = date_time_ymd(2090, 1, 1);
     parameters
 }
+
+/// With a serial number that no other certificate of this process has.
+fn numbered(mut parameters: CertificateParams) -> (CertificateParams, u64) {
+    let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
+    parameters.serial_number = Some(SerialNumber::from(serial));
+    (parameters, serial)
+}
+
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
 
 fn write_file(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
     let path = folder.join(name);

@@ -46,6 +46,9 @@ impl Listener {
     }
 }
 
+/// The variable by which the log tells more or less.
+const LOG_LEVEL: &str = "RUST_LOG";
+
 /// A running proxy. Killed (by its process id) on drop.
 #[derive(Debug)]
 pub struct Proxy {
@@ -66,7 +69,25 @@ impl Proxy {
 
     /// The same with further flags, such as `["--client-hello-timeout", "1s"]`.
     pub fn start_with(config: &ConfigDir, listeners: &[Listener], flags: &[&str]) -> Result<Self> {
+        Self::start_by(Command::new(binary()?), config, listeners, flags)
+    }
+
+    /// The same as [`Proxy::start`], with a limit of open files that it can't raise.
+    pub fn start_with_open_files(config: &ConfigDir, listeners: &[Listener], files: u32) -> Result<Self> {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={files}:{files}")).arg(binary()?);
+        Self::start_by(command, config, listeners, &[])
+    }
+
+    /// The same as [`Proxy::start`], with a log of this level: `debug`, `trace`.
+    pub fn start_with_log(config: &ConfigDir, listeners: &[Listener], level: &str) -> Result<Self> {
         let mut command = Command::new(binary()?);
+        command.env(LOG_LEVEL, level);
+        Self::start_by(command, config, listeners, &[])
+    }
+
+    /// The same as [`Proxy::start_with`], by a command to which the proxy's own arguments are added.
+    pub fn start_by(mut command: Command, config: &ConfigDir, listeners: &[Listener], flags: &[&str]) -> Result<Self> {
         command.arg("run").arg("--config-dir").arg(config.path()).arg("--status-dir").arg(config.status_dir());
         for listener in listeners {
             command.arg("--listener").arg(listener.flag());
@@ -76,7 +97,10 @@ impl Proxy {
                 command.args([flag, value]);
             }
         }
-        command.args(flags).env_remove("RUST_LOG");
+        command.args(flags);
+        if command.get_envs().all(|(name, _)| name != LOG_LEVEL) {
+            command.env_remove(LOG_LEVEL);
+        }
         let mut process = Process::start(command)?;
         process.wait_for_line("`ready` of streamgate-proxy", wait::SOON, |line| {
             (event(line)?["message"] == "ready").then_some(())

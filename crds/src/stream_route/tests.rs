@@ -45,8 +45,10 @@ fn only_an_upstream_is_needed_and_the_rest_has_its_defaults() {
                 nodes: vec![Node { name: None, host: "a".into(), port: 1, weight: 1 }],
                 load_balancer: LoadBalancer { r#type: LoadBalancerType::RoundRobin, key: None },
                 connect_timeout: Duration::from_secs(5),
+                connack_timeout: Duration::from_secs(10),
                 retries: 2,
             },
+            on_drain: OnDrain { will: OnDrainWill::Publish, server_reference: None },
         }
     );
 }
@@ -103,8 +105,10 @@ fn every_field_that_is_written_counts() {
                 nodes: vec![],
                 load_balancer: LoadBalancer { r#type: LoadBalancerType::ConsistentHash, key: Some(HashKey::Username) },
                 connect_timeout: Duration::from_millis(250),
+                connack_timeout: Duration::from_secs(10),
                 retries: 0,
             },
+            on_drain: OnDrain::default(),
         }
     );
 }
@@ -401,7 +405,8 @@ fn words_out_of_a_list_are_told_the_list() {
     refused(&[
         (
             "  upstream: {loadBalancer: {type: roundrobin}, nodes: [{host: a, port: 1}]}\n",
-            "4:35: spec.upstream.loadBalancer.type: found `roundrobin`; wanted one of `RoundRobin`, `ConsistentHash`",
+            "4:35: spec.upstream.loadBalancer.type: found `roundrobin`; wanted one of `RoundRobin`, \
+             `ConsistentHash`, `LeastConnections`, `Random2`",
         ),
         (
             "  upstream: {loadBalancer: {type: ConsistentHash, key: mqtt_client_id}, nodes: [{host: a, port: 1}]}\n",

@@ -32,6 +32,12 @@ impl StreamRoute {
         validate_match(&spec.r#match, &mut found);
         validate_mqtt(&spec.mqtt, &mut found);
         validate_upstream(&spec.upstream, &mut found);
+        if let Some(reference) = &spec.on_drain.server_reference
+            && !(1..=1024).contains(&reference.len())
+        {
+            let wanted = "1 to 1024 bytes, such as `other.example.com:8883`, or no `serverReference`";
+            found.add("spec.onDrain.serverReference", format!("{} bytes", reference.len()), wanted);
+        }
         found.of(self)
     }
 }
@@ -104,7 +110,9 @@ fn validate_upstream(upstream: &Upstream, found: &mut Findings) {
     }
     let nodes: Vec<_> = upstream.nodes.iter().map(Node::identity).collect();
     found.twice("spec.upstream.nodes", &nodes);
-    if let LoadBalancer { r#type: LoadBalancerType::RoundRobin, key: Some(key) } = upstream.load_balancer {
+    if let LoadBalancer { r#type, key: Some(key) } = upstream.load_balancer
+        && r#type != LoadBalancerType::ConsistentHash
+    {
         found.add(
             "spec.upstream.loadBalancer.key",
             format!("`{key:?}` without the type that needs it"),
@@ -112,6 +120,7 @@ fn validate_upstream(upstream: &Upstream, found: &mut Findings) {
         );
     }
     found.positive("spec.upstream.connectTimeout", upstream.connect_timeout);
+    found.positive("spec.upstream.connackTimeout", upstream.connack_timeout);
 }
 
 fn validate_service(service: &ServiceRef, field: &str, found: &mut Findings) {

@@ -27,7 +27,7 @@ fn names_and_certificates_are_needed_and_the_rest_has_its_defaults() {
             gateway: "default".into(),
             snis: vec![Sni::Exact("a.example".into())],
             certificates: vec![CertificateRef { secret_name: "tls".into() }],
-            client_auth: ClientAuth { mode: None, ca: None, max_depth: 4, allowed_subjects: vec![] },
+            client_auth: ClientAuth { mode: None, ca: None, crl: None, max_depth: 4, allowed_subjects: vec![] },
             min_protocol_version: TlsVersion::V1_2,
             alpn_protocols: vec![],
             allowed_routes: AllowedRoutes { namespaces: FromNamespaces::Same },
@@ -65,6 +65,7 @@ fn every_field_that_is_written_counts() {
                     secret_name: Some("ca".into()),
                     key: Some("devices.pem".into())
                 }),
+                crl: None,
                 max_depth: 0,
                 allowed_subjects: vec!["CN=a,O=b".parse().unwrap()],
             },

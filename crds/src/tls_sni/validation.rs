@@ -1,6 +1,6 @@
 //! What a `TlsSni` must be to hold by itself.
 
-use super::{CaRef, ClientAuth, ClientAuthMode, TlsSni};
+use super::{CaRef, ClientAuth, ClientAuthMode, CrlRef, TlsSni};
 use crate::name;
 use crate::problem::Problem;
 use crate::validation::Findings;
@@ -38,7 +38,7 @@ impl TlsSni {
 }
 
 fn validate_client_auth(client_auth: &ClientAuth, found: &mut Findings) {
-    let ClientAuth { mode, ca, max_depth: _, allowed_subjects } = client_auth;
+    let ClientAuth { mode, ca, crl, max_depth: _, allowed_subjects } = client_auth;
     if *mode == Some(ClientAuthMode::None) && !allowed_subjects.is_empty() {
         found.add(
             "spec.clientAuth.allowedSubjects",
@@ -47,7 +47,15 @@ fn validate_client_auth(client_auth: &ClientAuth, found: &mut Findings) {
         );
     }
     match (mode, ca) {
-        (_, Some(ca)) => validate_ca(ca, found),
+        (_, Some(CaRef { config_map_name, secret_name, key })) => {
+            validate_reference(
+                "spec.clientAuth.ca",
+                config_map_name.as_ref(),
+                secret_name.as_ref(),
+                key.as_ref(),
+                found,
+            );
+        }
         (Some(mode @ (ClientAuthMode::Optional | ClientAuthMode::Require)), None) => found.add(
             "spec.clientAuth",
             format!("`mode: {mode:?}` without a `ca`"),
@@ -61,26 +69,34 @@ fn validate_client_auth(client_auth: &ClientAuth, found: &mut Findings) {
         (Some(ClientAuthMode::None) | None, None) => {}
     }
     found.twice("spec.clientAuth.allowedSubjects", allowed_subjects);
+    if let Some(CrlRef { config_map_name, secret_name, key }) = crl {
+        validate_reference("spec.clientAuth.crl", config_map_name.as_ref(), secret_name.as_ref(), key.as_ref(), found);
+        if ca.is_none() {
+            let wanted = "the authorities whose certificates it revokes: `ca: {configMapName: device-ca}`";
+            found.add("spec.clientAuth.crl", "revocation lists without a `ca`", wanted);
+        }
+    }
 }
 
-fn validate_ca(ca: &CaRef, found: &mut Findings) {
-    let CaRef { config_map_name, secret_name, key } = ca;
+fn validate_reference(
+    field: &str,
+    config_map_name: Option<&String>,
+    secret_name: Option<&String>,
+    key: Option<&String>,
+    found: &mut Findings,
+) {
     match (config_map_name, secret_name) {
-        (Some(_), Some(_)) => {
-            found.add("spec.clientAuth.ca", "both `configMapName` and `secretName`", "one of the two");
-        }
-        (None, None) => {
-            found.add("spec.clientAuth.ca", "neither `configMapName` nor `secretName`", "one of the two");
-        }
+        (Some(_), Some(_)) => found.add(field, "both `configMapName` and `secretName`", "one of the two"),
+        (None, None) => found.add(field, "neither `configMapName` nor `secretName`", "one of the two"),
         _ => {}
     }
     if let Some(config_map) = config_map_name {
-        found.word("spec.clientAuth.ca.configMapName", name::subdomain(config_map, 253));
+        found.word(format!("{field}.configMapName"), name::subdomain(config_map, 253));
     }
     if let Some(secret) = secret_name {
-        found.word("spec.clientAuth.ca.secretName", name::subdomain(secret, 253));
+        found.word(format!("{field}.secretName"), name::subdomain(secret, 253));
     }
     if let Some(key) = key {
-        found.word("spec.clientAuth.ca.key", name::key(key));
+        found.word(format!("{field}.key"), name::key(key));
     }
 }

@@ -1,5 +1,7 @@
 //! `/metrics`: counters of every stage's ways out, in the OpenMetrics text format.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -9,6 +11,9 @@ use prometheus_client::registry::Registry;
 use crate::config::snapshot::Snapshot;
 use crate::connection::end::End;
 use crate::mqtt::Level;
+
+/// How many panics there were: a hook, of which the process has one, counts them.
+pub(crate) static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// All metrics of a proxy. Their labels are names out of the configuration and words out of closed sets, nothing that a
 /// client chooses.
@@ -180,8 +185,8 @@ impl Metrics {
         registry.register("config_generation", "The state of the configuration that is applied", generation);
 
         let applied = Family::<KindLabels, Gauge>::default();
-        let served = snapshot.tls_services.iter().filter(|service| service.server.is_some()).count();
-        for (kind, count) in [("StreamRoute", snapshot.routes.routes().len()), ("TlsSni", served)] {
+        let counts = [("StreamRoute", snapshot.routes.routes().len()), ("TlsSni", snapshot.served_tls_snis())];
+        for (kind, count) in counts {
             applied.get_or_create(&KindLabels { kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         registry.register("config_applied", "Objects that take effect", applied);
@@ -204,6 +209,10 @@ impl Metrics {
             "The end of a TlsSni's first certificate to end, in seconds since the epoch",
             not_after,
         );
+
+        let panics: Counter = Counter::default();
+        panics.inc_by(PANICS.load(Ordering::Relaxed));
+        registry.register("panics", "Panics, each of which ended a connection", panics);
 
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);

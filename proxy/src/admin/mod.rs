@@ -5,6 +5,7 @@ pub mod metrics;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -31,6 +32,8 @@ pub(crate) struct Admin {
     pub(crate) gateway: String,
     /// With the addresses that they are bound to.
     pub(crate) listeners: Vec<Listener>,
+    /// Whether the proxy was told to stop.
+    pub(crate) is_stopping: AtomicBool,
 }
 
 impl Admin {
@@ -40,7 +43,7 @@ impl Admin {
         snapshot: Arc<ArcSwap<Snapshot>>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { snapshot, metrics, gateway: bootstrap.gateway.clone(), listeners }
+        Self { snapshot, metrics, gateway: bootstrap.gateway.clone(), listeners, is_stopping: AtomicBool::new(false) }
     }
 
     /// Answers for ever.
@@ -71,6 +74,9 @@ impl Admin {
         let response = match request.uri().path() {
             "/readyz" if self.snapshot.load().generation == 0 => {
                 response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "no configuration is applied yet\n")
+            }
+            "/readyz" if self.is_stopping.load(Ordering::Relaxed) => {
+                response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the proxy shuts down\n")
             }
             "/livez" | "/readyz" => response(StatusCode::OK, TEXT, "ok\n"),
             "/metrics" => response(StatusCode::OK, OPEN_METRICS, self.metrics.encode(&self.snapshot.load())),

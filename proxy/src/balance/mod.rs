@@ -6,14 +6,20 @@
 //!
 //! - [`Rendezvous`] (`ConsistentHash`): the same key goes to the same endpoint, on every replica.
 //! - [`RoundRobin`]: one after the other, by weight.
+//! - [`least_connections`] (`LeastConnections`): the one with the fewest for its weight.
+//! - [`random2`] (`Random2`): of two that are drawn, the one with fewer.
 //!
 //! Everything here is a pure function of its arguments, in integer arithmetic.
 
 mod hash;
+mod least_connections;
 mod logarithm;
+mod random2;
 mod rendezvous;
 mod round_robin;
 
+pub use least_connections::least_connections;
+pub use random2::random2;
 pub use rendezvous::Rendezvous;
 pub use round_robin::RoundRobin;
 

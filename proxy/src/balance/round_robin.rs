@@ -25,6 +25,7 @@ impl RoundRobin {
                 current: 0,
                 relief: relief_step(group.weight) / 2,
                 queue: (0..group.endpoints.len()).collect(),
+                next_relief: 0,
             })
             .collect();
         Self { groups, turns, last_relief: 0 }
@@ -67,14 +68,15 @@ impl RoundRobin {
     /// The next choice for the client that `failed` could not take: another endpoint of the same group, for that group
     /// had its turn; where none is left, one of another group. `skip` is true at least for all that the client has tried.
     ///
-    /// Groups relieve a failed one by their weights, and their own turns stay as they are.
+    /// Endpoints relieve a failed one in turn, groups by their weights, and their own turns stay as they are: else the client
+    /// after this one would be for the failed one again, where there are two.
     pub fn pick_after(&mut self, failed: EndpointIndex, skip: impl Fn(EndpointIndex) -> bool) -> Option<EndpointIndex> {
         let same = self.turns.get_mut(failed.group).filter(|turn| turn.weight > 0);
-        if let Some(endpoint) = same.and_then(|turn| turn.pick_endpoint(failed.group, &skip)) {
+        if let Some(endpoint) = same.and_then(|turn| turn.pick_relief(failed.group, &skip)) {
             return Some(endpoint);
         }
         let group = self.pick_relief(&skip)?;
-        self.turns[group].pick_endpoint(group, &skip)
+        self.turns[group].pick_relief(group, &skip)
     }
 
     /// Each group that can serve gains its weight, the one that has most is chosen and pays what all have gained.
@@ -131,6 +133,8 @@ struct Turn {
     /// Indices of the group's endpoints, the next one in front. Who was chosen goes to the end, so that one who is
     /// passed over keeps its place and its successor doesn't serve twice as often.
     queue: VecDeque<usize>,
+    /// Index of the endpoint that takes a failed one's client next, if it can.
+    next_relief: usize,
 }
 
 impl Turn {
@@ -143,6 +147,14 @@ impl Turn {
         let endpoint = self.queue.remove(position)?;
         self.queue.push_back(endpoint);
         Some(EndpointIndex { group, endpoint })
+    }
+
+    fn pick_relief(&mut self, group: usize, skip: &impl Fn(EndpointIndex) -> bool) -> Option<EndpointIndex> {
+        let start = self.next_relief % self.queue.len().max(1);
+        let mut order = (start..self.queue.len()).chain(0..start).map(|endpoint| EndpointIndex { group, endpoint });
+        let index = order.find(|&index| !skip(index))?;
+        self.next_relief = index.endpoint + 1;
+        Some(index)
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 
+mod by_connections;
 mod rendezvous;
 mod round_robin;
 mod vectors;

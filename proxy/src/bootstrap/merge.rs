@@ -43,6 +43,8 @@ struct BootstrapFile {
     admin: Option<Address>,
     workers: Option<usize>,
     client_hello_timeout: Option<DurationWord>,
+    drain_delay: Option<DurationWord>,
+    drain_time: Option<DurationWord>,
     log_format: Option<LogFormat>,
     denied_upstreams: Option<Vec<Cidr>>,
 }
@@ -72,6 +74,8 @@ fn overlay(flags: RunArguments, fields: BootstrapFile, has_file: bool) -> Result
         admin,
         workers,
         client_hello_timeout,
+        drain_delay: flags.drain_delay.or(fields.drain_delay).map_or(DEFAULT_DRAIN_DELAY, Duration::from),
+        drain_time: flags.drain_time.or(fields.drain_time).map_or(DEFAULT_DRAIN_TIME, Duration::from),
         log_format: flags.log_format.or(fields.log_format).unwrap_or_default(),
         denied_upstreams: Given::either_list(flags.denied_upstreams, fields.denied_upstreams).value,
     })
@@ -206,4 +210,8 @@ fn flag_of(field: &str) -> String {
 }
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+const DEFAULT_DRAIN_DELAY: Duration = Duration::from_secs(5);
+
+const DEFAULT_DRAIN_TIME: Duration = Duration::from_secs(30);
+
 const DEFAULT_CLIENT_HELLO_TIMEOUT: Duration = Duration::from_secs(10);

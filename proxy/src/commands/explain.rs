@@ -212,8 +212,13 @@ impl Explanation {
             return false;
         }
         match &upstream.choice {
-            Choice::RoundRobin => {
-                self.line("endpoint", format_args!("each in turn, by weight"));
+            choice @ (Choice::RoundRobin | Choice::LeastConnections | Choice::Random2) => {
+                let how = match choice {
+                    Choice::LeastConnections => "the one with the fewest connections for its weight",
+                    Choice::Random2 => "of two that are drawn by weight, the one with fewer connections",
+                    _ => "each in turn, by weight",
+                };
+                self.line("endpoint", format_args!("{how}"));
                 for (group, endpoints) in upstream.groups.iter().zip(upstream.endpoints()) {
                     for endpoint in endpoints {
                         let share = format_args!("{} (weight {})", group.identity, group.weight);

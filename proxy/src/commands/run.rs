@@ -1,29 +1,33 @@
 //! `run`: serves until it is told to stop.
 
 use std::io;
+use std::panic;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use streamgate_crds::Refusal;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+
 use tokio::task::LocalSet;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::admin::Admin;
-use crate::admin::metrics::Metrics;
+use crate::admin::metrics::{Metrics, PANICS};
 use crate::bootstrap::{Bootstrap, Listener, LogFormat, RunArguments};
+use crate::commands::stop;
 use crate::config::load::Loader;
 use crate::config::snapshot::Snapshot;
 use crate::config::status::Status;
-use crate::config::watch;
+use crate::config::watch as directory;
 use crate::connection::accept::{Entrance, bind};
-use crate::worker::{self, Shared};
+use crate::upstream::names::Names;
+use crate::worker::descriptors::{self, Descriptors};
+use crate::worker::{self, Phase, Shared};
 
 /// Runs the proxy. What is wrong with its arguments is said line by line, with exit code 2; what keeps it from starting,
 /// with 1.
@@ -39,6 +43,7 @@ pub fn run(arguments: RunArguments) -> ExitCode {
     };
     // What is logged last is written when this is dropped.
     let _log = start_log(bootstrap.log_format);
+    tell_of_panics();
     match serve(&bootstrap) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -59,22 +64,29 @@ fn serve(bootstrap: &Bootstrap) -> Result<()> {
         let (sockets, listeners) = open(bootstrap)?;
         let admin = Arc::new(Admin::new(bootstrap, listeners, Arc::clone(&snapshot), Arc::clone(&metrics)));
         let admin_address = admin_socket.local_addr()?;
-        tokio::task::spawn_local(admin.serve(admin_socket));
+        tokio::task::spawn_local(Arc::clone(&admin).serve(admin_socket));
+        let (names, resolving) = Names::new();
+        tokio::task::spawn_local(resolving.run());
 
-        load(bootstrap, &snapshot, &metrics)?;
+        load(bootstrap, &snapshot, &metrics, names)?;
+        let (phase, phase_of_workers) = tokio::sync::watch::channel(Phase::Serving);
         let shared = Arc::new(Shared {
             snapshot,
             metrics,
             client_hello_timeout: bootstrap.client_hello_timeout,
             denied_upstreams: bootstrap.denied_upstreams.clone(),
+            descriptors: Descriptors::new(descriptors::raise_limit()),
+            phase: phase_of_workers,
         });
         let mut workers = Vec::with_capacity(bootstrap.workers);
         for (index, sockets) in sockets.into_iter().enumerate() {
             workers.push(worker::start(index, Arc::clone(&shared), sockets).context("can't start a worker")?);
         }
+        let signals = stop::Signals::new().context("signals can't be caught")?;
         tracing::info!(address = %admin_address, "admin listening");
         tracing::info!("ready");
-        stopped(workers).await
+        drop(shared);
+        stop::stop(bootstrap, &admin, &phase, workers, signals).await
     }))
 }
 
@@ -105,9 +117,15 @@ fn open(bootstrap: &Bootstrap) -> Result<(Vec<Sockets>, Vec<Listener>)> {
 }
 
 /// Applies what the directory says now, and from now on.
-fn load(bootstrap: &Bootstrap, snapshot: &Arc<ArcSwap<Snapshot>>, metrics: &Arc<Metrics>) -> Result<()> {
+fn load(
+    bootstrap: &Bootstrap,
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    metrics: &Arc<Metrics>,
+    names: Arc<Names>,
+) -> Result<()> {
     let listeners = bootstrap.listeners.iter().map(|listener| listener.name.clone()).collect();
-    let loader = Loader::new(&bootstrap.config_dir, Some(bootstrap.gateway.clone()), Some(listeners));
+    let gateway = Some(bootstrap.gateway.clone());
+    let loader = Loader::with_names(&bootstrap.config_dir, gateway, Some(listeners), names);
     let status_dir = bootstrap.status_dir.clone();
     if let Some(status_dir) = &status_dir {
         std::fs::create_dir_all(status_dir).with_context(|| format!("can't write to {}", status_dir.display()))?;
@@ -122,7 +140,7 @@ fn load(bootstrap: &Bootstrap, snapshot: &Arc<ArcSwap<Snapshot>>, metrics: &Arc<
             tracing::error!(%error, directory = %status_dir.display(), "status.json can't be written");
         }
     };
-    watch::start(loader, &bootstrap.config_dir, Arc::clone(snapshot), applied)
+    directory::start(loader, &bootstrap.config_dir, Arc::clone(snapshot), applied)
         .with_context(|| format!("can't read the configuration directory {}", bootstrap.config_dir.display()))
 }
 
@@ -132,7 +150,7 @@ fn tell(before: &Snapshot, now: &Snapshot) {
         generation = now.generation,
         revision = now.revision,
         streamroutes = now.routes.routes().len(),
-        tlssnis = now.tls_services.len(),
+        tlssnis = now.served_tls_snis(),
         refused = now.refused.len(),
         "configuration applied"
     );
@@ -150,18 +168,13 @@ fn tell(before: &Snapshot, now: &Snapshot) {
     }
 }
 
-/// Returns when a signal says so.
-async fn stopped(workers: Vec<JoinHandle<io::Result<()>>>) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let signal = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    tracing::info!(signal, "stopping");
-    // They end with the process.
-    drop(workers);
-    Ok(())
+/// Logs panics: each ends its connection and nothing else.
+fn tell_of_panics() {
+    panic::set_hook(Box::new(|panicked| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        let place = panicked.location().map(ToString::to_string);
+        tracing::error!(place, "{}", panicked.payload_as_str().unwrap_or("a panic without a word"));
+    }));
 }
 
 /// Lines are written by a thread of their own, so that no worker waits for whoever reads them.

@@ -68,8 +68,8 @@ impl<T: PartialEq> Folder<T> {
         let shown = format!("{}/{file}", self.name);
         let now = SystemTime::now();
         let stamp = match Stamp::of(&path) {
-            // It went since the folder was listed.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // It went since the folder was listed. A symlink that leads nowhere is there still, and wrong.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
                 self.objects.remove(&key);
                 return;
             }

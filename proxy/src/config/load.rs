@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use streamgate_crds::problem::{Kind, Problem};
+use streamgate_crds::problem::{Kind, Problem, one_line};
 use streamgate_crds::{Admitted, ObjectRef, Objects, Policy, Reason, Refusal, StreamRoute, TlsSni, admit, manifest};
 
 use self::routes::Routes;
@@ -16,9 +16,11 @@ use self::tls::TlsServices;
 use super::endpoints::ServiceEndpoints;
 use super::folder::Folder;
 use super::snapshot::Snapshot;
-use super::tracked::read_bounded;
-use crate::route::names::Names;
+use super::ticket_keys::TicketKeyFiles;
+use super::tracked::{Stamp, read_bounded};
+use crate::route::names::Names as ServerNames;
 use crate::route::table::RouteTable;
+use crate::upstream::names::Names;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ pub struct Loader {
     stream_routes: Folder<StreamRoute>,
     tls_snis: Folder<TlsSni>,
     endpoints: Folder<ServiceEndpoints>,
+    ticket_keys: TicketKeyFiles,
     tls_services: TlsServices,
     routes: Routes,
     current: Arc<Snapshot>,
@@ -41,7 +44,14 @@ pub struct Loader {
 impl Loader {
     /// A loader for a directory of which nothing is read yet. It serves the objects of one gateway (`None`: of all), on
     /// `listeners` by name (`None`: on whichever they name).
-    pub fn new(root: &Path, gateway: Option<String>, listeners: Option<Vec<String>>) -> Self {
+    ///
+    /// The DNS names of upstreams are looked up in `names`.
+    pub(crate) fn with_names(
+        root: &Path,
+        gateway: Option<String>,
+        listeners: Option<Vec<String>>,
+        names: Arc<Names>,
+    ) -> Self {
         Self {
             root: root.to_owned(),
             policy: Policy { gateway },
@@ -49,17 +59,23 @@ impl Loader {
             stream_routes: Folder::new(root, "streamroutes", manifest::read),
             tls_snis: Folder::new(root, "tlssnis", manifest::read),
             endpoints: Folder::new(root, "endpoints", ServiceEndpoints::read),
+            ticket_keys: TicketKeyFiles::new(root),
             tls_services: TlsServices::new(root),
-            routes: Routes::default(),
+            routes: Routes::new(names),
             current: Arc::new(Snapshot::empty()),
         }
+    }
+
+    /// The same, for who only looks and resolves no DNS names.
+    pub fn new(root: &Path, gateway: Option<String>, listeners: Option<Vec<String>>) -> Self {
+        Self::with_names(root, gateway, listeners, Names::new().0)
     }
 
     /// Reads what changed. Gives the snapshot that is new, or `None` where all is as it was.
     ///
     /// # Errors
     ///
-    /// The directory itself can't be read; then all stays as it was.
+    /// The directory itself can't be read, or there are no random numbers for ticket keys; then all stays as it was.
     pub fn load(&mut self) -> io::Result<Option<Arc<Snapshot>>> {
         std::fs::read_dir(&self.root)?;
         // Before anything else, so that what is echoed is never newer than what is applied.
@@ -67,6 +83,7 @@ impl Loader {
         self.stream_routes.refresh();
         self.tls_snis.refresh();
         self.endpoints.refresh();
+        let ticket_keys = self.ticket_keys.refresh()?;
 
         let mut refused = self.file_refusals();
         let objects = Objects {
@@ -75,7 +92,7 @@ impl Loader {
         };
         let Admitted { objects, refusals } = admit(&self.policy, objects);
         refused.extend(refusals);
-        let tls_services = self.tls_services.resolve(objects.tls_snis, &mut refused);
+        let tls_services = self.tls_services.resolve(objects.tls_snis, &ticket_keys, &mut refused);
         let routes =
             self.routes.resolve(objects.stream_routes, self.listeners.as_deref(), &self.endpoints, &mut refused);
         refused.sort();
@@ -89,7 +106,7 @@ impl Loader {
         if is_same {
             return Ok(None);
         }
-        let mut names = Names::default();
+        let mut names = ServerNames::default();
         for service in &tls_services {
             for sni in &service.spec.snis {
                 names.add(sni, Arc::clone(service));
@@ -109,13 +126,16 @@ impl Loader {
 
     /// Everything that is wrong with the directory as it was last read, a line each.
     pub fn problems(&self) -> Vec<String> {
-        let strays = [self.stream_routes.strays(), self.tls_snis.strays(), self.endpoints.strays()];
+        let strays =
+            [self.stream_routes.strays(), self.tls_snis.strays(), self.endpoints.strays(), self.ticket_keys.problems()];
         let mut lines: Vec<String> = strays.concat().iter().map(Problem::to_string).collect();
         lines.extend(self.stream_routes.problems().flat_map(|(_, problems)| problems).map(Problem::to_string));
         lines.extend(self.tls_snis.problems().flat_map(|(_, problems)| problems).map(Problem::to_string));
         lines.extend(self.endpoints.problems().flat_map(|(_, problems)| problems).map(Problem::to_string));
         let of_files = self.file_refusals();
-        let judged = self.current.refused.iter().filter(|refusal| !of_files.contains(refusal));
+        let of_endpoints: Vec<String> = self.endpoints.problems().map(|(_, problems)| sentences(problems)).collect();
+        let is_told = |refusal: &&Refusal| of_files.contains(refusal) || of_endpoints.contains(&refusal.message);
+        let judged = self.current.refused.iter().filter(|refusal| !is_told(refusal));
         lines.extend(judged.map(|Refusal { object, reason, message }| format!("{object}: {reason}: {message}")));
         lines
     }
@@ -130,9 +150,14 @@ impl Loader {
             message: sentences(problems),
         });
         let routes = self.stream_routes.strays().iter().map(|problem| (Kind::StreamRoute, problem));
-        let tls_snis = self.tls_snis.strays().iter().map(|problem| (Kind::TlsSni, problem));
+        let tls_snis = self.tls_snis.strays().iter().chain(self.ticket_keys.problems());
+        let tls_snis = tls_snis.map(|problem| (Kind::TlsSni, problem));
         let strays = routes.chain(tls_snis).map(|(kind, problem)| Refusal {
-            object: ObjectRef { kind, namespace: String::new(), name: problem.file.clone().unwrap_or_default() },
+            object: ObjectRef {
+                kind,
+                namespace: String::new(),
+                name: one_line(problem.file.as_deref().unwrap_or_default()),
+            },
             reason: Reason::Invalid,
             message: problem.to_string(),
         });
@@ -148,7 +173,9 @@ fn sentences(problems: &[Problem]) -> String {
 
 /// The revision that config-sync wrote last; `None` where the directory is edited by hand.
 fn read_revision(root: &Path) -> Option<String> {
-    let bytes = read_bounded(&root.join("revision"), MOST_REVISION_BYTES).ok()?;
+    let path = root.join("revision");
+    // A pipe would never end.
+    let bytes = Stamp::of(&path).and_then(|_| read_bounded(&path, MOST_REVISION_BYTES)).ok()?;
     Some(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
 }
 

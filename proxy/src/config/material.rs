@@ -8,18 +8,20 @@ use std::time::SystemTime;
 
 use rustls::pki_types::TrustAnchor;
 use streamgate_crds::Reason;
-use streamgate_crds::tls_sni::CaRef;
+use streamgate_crds::tls_sni::{CaRef, CrlRef};
 use zeroize::Zeroizing;
 
 use super::tracked::{Stamp, Tracked, read_bounded};
 use crate::tls::material::{self, ServerCertificate};
+use crate::tls::revocation::RevocationLists;
 
-/// The certificates and authorities that the `TlsSni`s refer to, each with its last good version.
+/// The certificates, authorities and revocation lists that the `TlsSni`s refer to, each with its last good version.
 #[derive(Debug)]
 pub(super) struct Materials {
     config_dir: PathBuf,
     certificates: HashMap<PathBuf, Tracked<ServerCertificate, Fault>>,
     authorities: HashMap<(PathBuf, String), Tracked<Authorities, Fault>>,
+    revocation: HashMap<(PathBuf, String), Tracked<RevocationLists, Fault>>,
 }
 
 /// The authorities of one file.
@@ -37,7 +39,12 @@ pub(super) type Lookup<T> = (Option<Arc<T>>, Option<Fault>);
 
 impl Materials {
     pub(super) fn new(config_dir: &Path) -> Self {
-        Self { config_dir: config_dir.to_owned(), certificates: HashMap::new(), authorities: HashMap::new() }
+        Self {
+            config_dir: config_dir.to_owned(),
+            certificates: HashMap::new(),
+            authorities: HashMap::new(),
+            revocation: HashMap::new(),
+        }
     }
 
     /// The certificate and key of a Secret, read again if they changed.
@@ -53,10 +60,7 @@ impl Materials {
 
     /// The authorities of a Secret or `ConfigMap`, read again if they changed.
     pub(super) fn authorities(&mut self, namespace: &str, ca: &CaRef) -> Lookup<Authorities> {
-        let folder = match (&ca.config_map_name, &ca.secret_name) {
-            (Some(name), _) => Path::new("configmaps").join(format!("{namespace}.{name}")),
-            (None, name) => Path::new("secrets").join(format!("{namespace}.{}", name.as_deref().unwrap_or_default())),
-        };
+        let folder = folder_of(namespace, ca.config_map_name.as_deref(), ca.secret_name.as_deref());
         let keys = Keys::open(&self.config_dir, &folder, &[ca.key()]);
         let read = || {
             let [authorities] = keys.read()?;
@@ -65,25 +69,45 @@ impl Materials {
         look_up(&mut self.authorities, (folder.clone(), ca.key().to_owned()), keys.stamps(), read)
     }
 
+    /// The revocation lists of a Secret or `ConfigMap`, read again if they changed.
+    pub(super) fn revocation(&mut self, namespace: &str, crl: &CrlRef) -> Lookup<RevocationLists> {
+        let folder = folder_of(namespace, crl.config_map_name.as_deref(), crl.secret_name.as_deref());
+        let keys = Keys::open(&self.config_dir, &folder, &[crl.key()]);
+        let read = || {
+            let [lists] = keys.read()?;
+            RevocationLists::read(crl.key(), &lists).map_err(|error| fault(&folder, &error))
+        };
+        look_up(&mut self.revocation, (folder.clone(), crl.key().to_owned()), keys.stamps(), read)
+    }
+
     /// Forgets what nothing refers to any more.
     pub(super) fn keep_only(&mut self, is_used: impl Fn(&Path) -> bool) {
         self.certificates.retain(|folder, _| is_used(folder));
         self.authorities.retain(|(folder, _), _| is_used(folder));
+        self.revocation.retain(|(folder, _), _| is_used(folder));
+    }
+}
+
+/// The folder of a `ConfigMap` or a Secret.
+pub(super) fn folder_of(namespace: &str, config_map: Option<&str>, secret: Option<&str>) -> PathBuf {
+    match (config_map, secret) {
+        (Some(name), _) => Path::new("configmaps").join(format!("{namespace}.{name}")),
+        (None, name) => Path::new("secrets").join(format!("{namespace}.{}", name.unwrap_or_default())),
     }
 }
 
 /// Keys of one folder, all of one version of it.
-struct Keys {
+pub(super) struct Keys {
     folder: PathBuf,
     files: Vec<(String, PathBuf, io::Result<Stamp>)>,
 }
 
 impl Keys {
-    /// Follows the symlinks first: kubelet and config-sync swap a folder by its `..data`, and a key must never meet the
-    /// certificate of another version.
-    fn open(config_dir: &Path, folder: &Path, keys: &[&str]) -> Self {
+    /// Follows the symlinks first: kubelet and config-sync swap a folder by its `..data`, a person by a link in its place, and
+    /// a key must never meet the certificate of another version.
+    pub(super) fn open(config_dir: &Path, folder: &Path, keys: &[&str]) -> Self {
         let within = config_dir.join(folder);
-        let version = within.join("..data").canonicalize();
+        let version = within.join("..data").canonicalize().or_else(|_| within.canonicalize());
         let file = |key: &&str| {
             let there = version.as_ref().map(|version| version.join(key)).ok().filter(|path| path.exists());
             let path = there.unwrap_or_else(|| within.join(key));
@@ -93,8 +117,13 @@ impl Keys {
         Self { folder: folder.to_owned(), files: keys.iter().map(file).collect() }
     }
 
-    fn stamps(&self) -> Vec<Stamp> {
+    pub(super) fn stamps(&self) -> Vec<Stamp> {
         self.files.iter().filter_map(|(_, _, stamp)| stamp.as_ref().ok().copied()).collect()
+    }
+
+    /// Each of the files by itself, for who can do without some.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &Path, &io::Result<Stamp>)> {
+        self.files.iter().map(|(key, path, stamp)| (key.as_str(), path.as_path(), stamp))
     }
 
     fn read<const N: usize>(&self) -> Result<[Zeroizing<Vec<u8>>; N], Fault> {

@@ -12,5 +12,6 @@ pub mod load;
 mod material;
 pub mod snapshot;
 pub mod status;
+mod ticket_keys;
 mod tracked;
 pub mod watch;

@@ -73,6 +73,13 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// How many TlsSnis are served.
+    pub fn served_tls_snis(&self) -> usize {
+        self.tls_services.iter().filter(|service| service.server.is_some()).count()
+    }
+}
+
 impl TlsService {
     /// Whether a route of this namespace may attach.
     pub fn allows(&self, namespace: &str) -> bool {

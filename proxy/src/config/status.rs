@@ -43,10 +43,7 @@ impl<'a> Status<'a> {
             revision: snapshot.revision.as_deref(),
             generation: snapshot.generation,
             applied_at: snapshot.applied_at.to_string(),
-            applied: Applied {
-                streamroutes: snapshot.routes.routes().len(),
-                tlssnis: snapshot.tls_services.iter().filter(|service| service.server.is_some()).count(),
-            },
+            applied: Applied { streamroutes: snapshot.routes.routes().len(), tlssnis: snapshot.served_tls_snis() },
             refused: Refused::all(snapshot),
         }
     }

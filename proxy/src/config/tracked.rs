@@ -25,9 +25,9 @@ impl<T: PartialEq, E> Tracked<T, E> {
         Self { last_good: current.as_ref().ok().cloned(), stamps, is_settled, current }
     }
 
-    /// Reads again if the files changed. A version equal to the last good one is that one: the same `Arc`.
+    /// Reads again if the files changed, or could not be read as they should: that may have been for a passing reason. A version equal to the last good one is that one: the same `Arc`.
     pub(super) fn refresh(&mut self, stamps: Vec<Stamp>, now: SystemTime, read: impl FnOnce() -> Result<T, E>) {
-        if self.is_settled && self.stamps == stamps {
+        if self.is_settled && self.stamps == stamps && self.current.is_ok() {
             return;
         }
         self.is_settled = stamps.iter().all(|stamp| stamp.is_settled(now));

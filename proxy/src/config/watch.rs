@@ -1,7 +1,7 @@
 //! Loads the directory again when something changes there, on a thread of its own, and swaps the snapshot in.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -27,60 +27,102 @@ pub fn start(
 ) -> io::Result<()> {
     let (sender, changes) = channel();
     // Before the first reading, so that no change falls between the two.
-    let watcher = watch(directory, sender);
+    let mut watched = Watched::new(directory, sender);
     apply(&mut loader, &current, &mut applied)?;
     thread::Builder::new().name("config".to_owned()).spawn(move || {
-        // It ends when it is dropped.
-        let _watcher = watcher;
         let mut was_unreadable = false;
+        let mut retired = Vec::new();
         loop {
             wait_for_changes(&changes);
+            watched.follow();
             match apply(&mut loader, &current, &mut applied) {
-                Ok(()) => was_unreadable = false,
+                Ok(before) => {
+                    retired.extend(before);
+                    was_unreadable = false;
+                }
                 Err(error) if !was_unreadable => {
                     tracing::error!(%error, "the configuration directory can't be read; what was applied goes on");
                     was_unreadable = true;
                 }
                 Err(_) => {}
             }
+            // What no worker holds any more is freed here, where nobody waits for it.
+            retired.retain(|before| Arc::strong_count(before) > 1);
         }
     })?;
     Ok(())
 }
 
+/// Applies what has changed, if anything has. Gives the snapshot before.
 fn apply(
     loader: &mut Loader,
     current: &ArcSwap<Snapshot>,
     applied: &mut impl FnMut(&Snapshot, &Snapshot),
-) -> io::Result<()> {
-    if let Some(next) = loader.load()? {
-        let before = current.swap(Arc::clone(&next));
-        applied(&before, &next);
-    }
-    Ok(())
+) -> io::Result<Option<Arc<Snapshot>>> {
+    let Some(next) = loader.load()? else {
+        return Ok(None);
+    };
+    let before = current.swap(Arc::clone(&next));
+    applied(&before, &next);
+    Ok(Some(before))
 }
 
-/// Asks the kernel to tell of changes. Where it won't, the poll finds them.
-fn watch(directory: &Path, sender: Sender<()>) -> Option<RecommendedWatcher> {
-    let notify = move |event: notify::Result<notify::Event>| {
-        // Our own reading is no change.
-        if event.is_ok_and(|event| event.kind.is_access()) {
-            return;
-        }
-        // The thread that listens has ended with the process.
-        let _ = sender.send(());
-    };
-    let watcher = notify::recommended_watcher(notify).and_then(|mut watcher| {
-        watcher.watch(directory, RecursiveMode::Recursive)?;
-        Ok(watcher)
-    });
-    match watcher {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
+/// The directory, of whose changes the kernel tells. Where it won't, the poll finds them.
+struct Watched {
+    /// As it was named.
+    directory: PathBuf,
+    /// Where that led when the watch began: the directory may be a symlink that is swapped as a whole.
+    target: Option<PathBuf>,
+    sender: Sender<()>,
+    /// The watch ends when it is dropped.
+    watcher: Option<RecommendedWatcher>,
+}
+
+impl Watched {
+    fn new(directory: &Path, sender: Sender<()>) -> Self {
+        let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        let mut watched = Self { directory, target: None, sender, watcher: None };
+        watched.watch();
+        if watched.watcher.is_none() {
             let seconds = POLL_INTERVAL.as_secs();
-            tracing::warn!(%error, "changes of the configuration directory are not told; it is looked at every {seconds} s");
-            None
+            tracing::warn!("changes of the configuration directory are not told; it is looked at every {seconds} s");
         }
+        watched
+    }
+
+    /// Watches what the directory leads to now, if that is another than before.
+    fn follow(&mut self) {
+        if self.directory.canonicalize().ok() != self.target {
+            self.watch();
+        }
+    }
+
+    fn watch(&mut self) {
+        self.target = self.directory.canonicalize().ok();
+        let (sender, directory, target) = (self.sender.clone(), self.directory.clone(), self.target.clone());
+        let is_within = move |path: &PathBuf| {
+            path.starts_with(&directory) || target.as_ref().is_some_and(|target| path.starts_with(target))
+        };
+        let notify = move |event: notify::Result<notify::Event>| {
+            // Our own reading is no change, and nor is what happens beside the directory.
+            // A queue that overflowed tells of no path.
+            let is_change = event.as_ref().map_or(true, |event| {
+                !event.kind.is_access() && (event.paths.is_empty() || event.paths.iter().any(&is_within))
+            });
+            if is_change {
+                // The thread that listens ends with the process alone.
+                let _ = sender.send(());
+            }
+        };
+        let watcher = notify::recommended_watcher(notify).and_then(|mut watcher| {
+            watcher.watch(self.target.as_deref().unwrap_or(&self.directory), RecursiveMode::Recursive)?;
+            if let Some(parent) = self.directory.parent() {
+                // For the swap of a symlink; where the parent can't be read, the poll finds that.
+                let _ = watcher.watch(parent, RecursiveMode::NonRecursive);
+            }
+            Ok(watcher)
+        });
+        self.watcher = watcher.inspect_err(|error| tracing::debug!(%error, "no watch")).ok();
     }
 }
 

@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol as SocketProtocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol as SocketProtocol, SockFilter, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_local;
+use tokio::time::timeout;
 
-use super::serve;
+use super::{serve, serve_tls};
 use crate::bootstrap::{Listener, Protocol};
-use crate::worker::Worker;
+use crate::worker::{Phase, Worker};
 
 /// A listener, as a worker knows it.
 #[derive(Clone, Debug)]
@@ -22,25 +24,57 @@ pub(crate) struct Entrance {
     pub(crate) protocol: Protocol,
 }
 
-/// Accepts connections for ever.
+/// Accepts connections until the proxy hands its clients back. Then nobody else is let into the queue, and who is in it is
+/// accepted still: a listener that is closed resets those.
 pub(crate) async fn accept(worker: Rc<Worker>, entrance: Rc<Entrance>, listener: TcpListener) {
+    let mut phase = worker.shared.phase.clone();
+    tokio::select! {
+        // The sender goes with the process.
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
+        () = accept_all(&worker, &entrance, &listener) => {}
+    }
+    if let Err(error) = SockRef::from(&listener).attach_filter(&WITHOUT_SYN) {
+        tracing::warn!(listener = &*entrance.name, %error, "who comes while the queue is emptied may be reset");
+    }
+    // Nobody comes after those that are in the queue; who has sent its SYN before has a moment to complete the connection. A
+    // worker that is busy with handshakes takes long to come to the last of them.
+    let empty = async { while timeout(LAST_CALL, accept_one(&worker, &entrance, &listener)).await.is_ok() {} };
+    let _ = timeout(LONGEST_LAST_CALL, empty).await;
+}
+
+async fn accept_all(worker: &Rc<Worker>, entrance: &Rc<Entrance>, listener: &TcpListener) {
     loop {
-        match listener.accept().await {
-            Ok((stream, source)) => {
-                prepare(&stream);
-                let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-                let connection = serve(Rc::clone(&worker), Rc::clone(&entrance), stream, source);
-                tokio::task::spawn_local(connection);
-            }
-            Err(error) => {
-                worker.shared.metrics.accept_errors(&entrance.name).inc();
-                // The client left before it was accepted; anything else is ours, and asking again at once won't help.
-                if error.kind() != io::ErrorKind::ConnectionAborted {
-                    tracing::warn!(listener = &*entrance.name, %error, "no connection can be accepted");
-                    tokio::time::sleep(PAUSE_AFTER_ERROR).await;
-                }
+        accept_one(worker, entrance, listener).await;
+        wait_for_room(worker).await;
+    }
+}
+
+async fn accept_one(worker: &Rc<Worker>, entrance: &Rc<Entrance>, listener: &TcpListener) {
+    match listener.accept().await {
+        Ok((stream, source)) => {
+            prepare(&stream);
+            let source = SocketAddr::new(source.ip().to_canonical(), source.port());
+            let (of_worker, of_entrance) = (Rc::clone(worker), Rc::clone(entrance));
+            match entrance.protocol {
+                Protocol::Mqtt => drop(spawn_local(serve(of_worker, of_entrance, stream, source))),
+                Protocol::Mqtts => drop(spawn_local(serve_tls(of_worker, of_entrance, stream, source))),
             }
         }
+        Err(error) => {
+            worker.shared.metrics.accept_errors(&entrance.name).inc();
+            // The client left before it was accepted; anything else is ours, and asking again at once won't help.
+            if error.kind() != io::ErrorKind::ConnectionAborted {
+                tracing::warn!(listener = &*entrance.name, %error, "no connection can be accepted");
+                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+            }
+        }
+    }
+}
+
+/// Returns when there is room for another client. Until then they wait in the kernel's queue.
+async fn wait_for_room(worker: &Worker) {
+    while worker.shared.descriptors.take_for_client().is_none() {
+        tokio::time::sleep(PAUSE_WITHOUT_ROOM).await;
     }
 }
 
@@ -92,6 +126,25 @@ fn socket(address: SocketAddr, all: &[Listener], is_shared: bool) -> io::Result<
 
 /// As many clients may wait to be accepted, as far as the kernel allows (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
+
+/// A program for the kernel's socket filter (classic BPF), which sees each packet from its TCP header on: those with the
+/// flag SYN are dropped, all others pass.
+static WITHOUT_SYN: [SockFilter; 4] = [
+    // Load the byte of the flags.
+    SockFilter::new(0x30, 0, 0, 13),
+    // Is SYN set? Else skip the next.
+    SockFilter::new(0x45, 0, 1, 0x02),
+    SockFilter::new(0x06, 0, 0, 0),
+    SockFilter::new(0x06, 0, 0, u32::MAX),
+];
+
+/// When so long nobody was in the queue, it is closed,
+const LAST_CALL: Duration = Duration::from_millis(250);
+/// and after so long in any case.
+const LONGEST_LAST_CALL: Duration = Duration::from_secs(5);
+
+/// How soon room is looked for again.
+const PAUSE_WITHOUT_ROOM: Duration = Duration::from_millis(10);
 
 /// After an accept failed, so that a lack of file descriptors doesn't take a core too.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);

@@ -9,7 +9,7 @@ use super::Ended;
 use super::end::End;
 use crate::mqtt::{Connect, ConnectDecoder, ConnectLimits, Progress};
 
-/// A whole CONNECT, and what came with it.
+/// A whole CONNECT, and what came behind it.
 pub(super) struct Received {
     decoder: ConnectDecoder,
     bytes: Vec<u8>,
@@ -32,9 +32,10 @@ impl Received {
         self.decoder.connect(&self.bytes)
     }
 
-    /// All that has come from the client: the CONNECT, then what followed it.
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// What has come after the CONNECT.
+    pub(super) fn rest(&self) -> &[u8] {
+        let length = self.connect().map_or(0, |connect| connect.packet.len());
+        self.bytes.get(length..).unwrap_or_default()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Stage 5: the connection to an endpoint, and to the next one where that fails.
+//! One attempt at an endpoint: the TCP connection to it, and its answer to the CONNECT.
 
 use std::fmt;
 use std::io;
@@ -6,97 +6,59 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use streamgate_crds::Cidr;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::accept::prepare;
-use super::pick::{Seeker, pick};
-use super::record::Record;
-use crate::config::snapshot::{Route, Snapshot};
+use crate::mqtt::Level;
+use crate::mqtt::answer::Answer;
 use crate::upstream::{Endpoint, Target};
-use crate::worker::Worker;
 
-/// How an attempt to reach an endpoint can end: a closed set, in metrics as `reason`.
+/// How an attempt at an endpoint can end: a closed set, in metrics as `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Attempt {
-    /// The connection is there.
-    Connected,
+    /// It answered the CONNECT.
+    Answered,
     /// Nobody listens there.
     Refused,
-    /// Nothing came back in time.
+    /// The connection was not there in time.
     TimedOut,
-    /// The host or its network can't be reached, or the connection broke at once.
+    /// The host or its network can't be reached.
     Unreachable,
     /// Its name can't be resolved.
     NameNotResolved,
     /// Its addresses are all among those that are never connected to.
     Denied,
+    /// It took the connection and did not answer the CONNECT in time.
+    ConnackTimedOut,
+    /// It took the connection and ended it without an answer.
+    ClosedWithoutConnack,
+    /// It answered with something else than MQTT's CONNACK.
+    NotConnack,
 }
 
 impl Attempt {
     /// The word for it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Connected => "Connected",
+            Self::Answered => "Answered",
             Self::Refused => "Refused",
             Self::TimedOut => "TimedOut",
             Self::Unreachable => "Unreachable",
             Self::NameNotResolved => "NameNotResolved",
             Self::Denied => "Denied",
+            Self::ConnackTimedOut => "ConnackTimedOut",
+            Self::ClosedWithoutConnack => "ClosedWithoutConnack",
+            Self::NotConnack => "NotConnack",
         }
     }
-}
-
-/// Reaches an endpoint of the route for a client. Gives a sentence for the client where none can be reached; which ones
-/// were tried and why in vain is for the log alone.
-pub(super) async fn reach(
-    worker: &Worker,
-    snapshot: &Snapshot,
-    route: &Route,
-    seeker: &Seeker<'_>,
-    record: &mut Record<'_>,
-) -> Result<TcpStream, String> {
-    let mut tried = Vec::new();
-    while tried.len() <= usize::from(route.spec.upstream.retries) {
-        let picked = pick(&mut worker.turns.borrow_mut(), snapshot, route, seeker, &tried);
-        let Some((index, endpoint)) = picked.and_then(|index| Some((index, route.upstream.endpoint(index)?))) else {
-            break;
-        };
-        record.attempts = Some(tried.len() as u64 + 1);
-        record.endpoint = Some(endpoint.identity.clone());
-        record.address = None;
-        match dial(endpoint, route.spec.upstream.connect_timeout.into(), &worker.shared.denied_upstreams).await {
-            Ok((stream, address)) => {
-                worker.shared.metrics.upstream_attempts(&route.label, Attempt::Connected.as_str()).inc();
-                record.address = Some(address);
-                return Ok(stream);
-            }
-            Err(Failed { attempt, detail }) => {
-                worker.shared.metrics.upstream_attempts(&route.label, attempt.as_str()).inc();
-                tracing::warn!(
-                    route = &*route.label,
-                    endpoint = endpoint.identity,
-                    target = %endpoint.target,
-                    reason = attempt.as_str(),
-                    detail,
-                    "an endpoint can't be reached"
-                );
-                tried.push(index);
-            }
-        }
-    }
-    record.endpoint = None;
-    Err(match tried.len() {
-        0 => "the route has no endpoint at the moment".to_owned(),
-        1 => "the endpoint that was tried can't be reached".to_owned(),
-        count => format!("{count} endpoints were tried, and none can be reached"),
-    })
 }
 
 /// Why an attempt failed.
-struct Failed {
-    attempt: Attempt,
-    detail: String,
+pub(super) struct Failed {
+    pub(super) attempt: Attempt,
+    pub(super) detail: String,
 }
 
 impl Failed {
@@ -106,13 +68,18 @@ impl Failed {
 }
 
 /// Connects to the first address of the endpoint that answers, all within `limit`.
-async fn dial(endpoint: &Endpoint, limit: Duration, denied: &[Cidr]) -> Result<(TcpStream, SocketAddr), Failed> {
+pub(super) async fn dial(
+    endpoint: &Endpoint,
+    limit: Duration,
+    denied: &[Cidr],
+) -> Result<(TcpStream, SocketAddr), Failed> {
     let attempt = async {
         let resolved;
         let addresses = match &endpoint.target {
             Target::Addresses(addresses) => addresses.as_slice(),
-            Target::Name(host, port) => {
-                resolved = resolve(host, *port).await?;
+            Target::Name(name, port) => {
+                let known = name.addresses().await.map_err(|error| Failed::new(Attempt::NameNotResolved, error))?;
+                resolved = known.iter().map(|&address| SocketAddr::new(address, *port)).collect::<Vec<_>>();
                 &resolved
             }
         };
@@ -141,10 +108,51 @@ async fn dial(endpoint: &Endpoint, limit: Duration, denied: &[Cidr]) -> Result<(
     }
 }
 
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failed> {
-    match lookup_host((host, port)).await {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(Failed::new(Attempt::NameNotResolved, error)),
+/// What a broker has answered, and all the bytes that it has sent so far.
+pub(super) struct Answered {
+    pub(super) answer: Answer,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Sends a broker its client's `packet`, and reads until its answer is whole, all within `limit`.
+pub(super) async fn ask(
+    broker: &mut TcpStream,
+    packet: &[u8],
+    level: Level,
+    limit: Duration,
+) -> Result<Answered, Failed> {
+    let asking = async {
+        let mut bytes = Vec::new();
+        // A broker that takes none of it may have said why before, and what it said is read below.
+        let _ = broker.write_all(packet).await;
+        loop {
+            match Answer::read(level, &bytes) {
+                Answer::NeedMore => {}
+                Answer::Unexpected => {
+                    let detail = format!("its first byte is 0x{:02X}", bytes.first().copied().unwrap_or_default());
+                    return Err(Failed::new(Attempt::NotConnack, detail));
+                }
+                answer => return Ok(Answered { answer, bytes }),
+            }
+            bytes.reserve(ROOM_FOR_CONNACK);
+            match broker.read_buf(&mut bytes).await {
+                Ok(0) if bytes.is_empty() => {
+                    return Err(Failed::new(Attempt::ClosedWithoutConnack, "it closed the connection"));
+                }
+                Ok(0) => {
+                    return Err(Failed::new(
+                        Attempt::ClosedWithoutConnack,
+                        "it closed the connection within its answer",
+                    ));
+                }
+                Ok(_) => {}
+                Err(error) => return Err(Failed::new(Attempt::ClosedWithoutConnack, error)),
+            }
+        }
+    };
+    match timeout(limit, asking).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Failed::new(Attempt::ConnackTimedOut, format!("no answer to the CONNECT within {limit:?}"))),
     }
 }
 
@@ -155,3 +163,6 @@ fn reason(error: &io::Error) -> Attempt {
         _ => Attempt::Unreachable,
     }
 }
+
+/// Room for a CONNACK as most brokers send it.
+const ROOM_FOR_CONNACK: usize = 128;

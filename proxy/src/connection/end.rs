@@ -38,6 +38,10 @@ ends! {
     BrokerError,
     /// One side had ended, and the other neither sent nor ended for too long.
     HalfCloseTimeout,
+    /// The client said nothing for longer than its keep-alive allows.
+    KeepAliveTimeout,
+    /// The proxy shuts down, and has handed the client back.
+    HandedBack,
     /// No whole ClientHello came in time.
     ClientHelloTimeout,
     /// The handshake was not completed in time.
@@ -66,6 +70,10 @@ ends! {
     CertificateNotYetValid,
     /// The client's certificate can't be used: its form, its purpose, its signature.
     BadCertificate,
+    /// The client's certificate, or one above it, was revoked.
+    CertificateRevoked,
+    /// The revocation list of the certificate's issuer is past its end.
+    CrlExpired,
     /// The subject of the client's certificate is none of the allowed ones.
     SubjectNotAllowed,
     /// More intermediates than allowed stand between the client's certificate and an authority.
@@ -94,8 +102,10 @@ ends! {
     ClientIdMismatch,
     /// No route is for this name, source and listener.
     NoRoute,
-    /// No endpoint could be reached.
+    /// No endpoint could be reached, or none answered.
     NoEndpoint,
+    /// The proxy is at its limit of open files.
+    Overloaded,
 }
 
 impl fmt::Display for End {
@@ -117,6 +127,7 @@ impl From<Refusal> for End {
             Refusal::ClientIdMismatch => Self::ClientIdMismatch,
             Refusal::NoRoute => Self::NoRoute,
             Refusal::NoEndpoint => Self::NoEndpoint,
+            Refusal::Overloaded => Self::Overloaded,
         }
     }
 }

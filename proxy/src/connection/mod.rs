@@ -4,22 +4,28 @@
 //! - [`handshake`]: TLS by the name that the client asks for.
 //! - [`connect`]: its CONNECT.
 //! - [`pick`]: an endpoint for it.
-//! - [`dial`]: the connection to that.
-//! - [`relay`]: bytes both ways.
+//! - [`reach`]: one that answers the CONNECT; [`dial`]: one attempt at that; [`authenticate`]: AUTH on the way to the CONNACK.
+//! - [`patience`]: the client that waits for that.
+//! - [`relay`]: bytes both ways; [`seats`]: what wakes a relay when nothing moves.
 //! - [`refuse`]: the end of a client that is turned away.
 //! - [`end`]: how it can end; [`record`]: what is told of it then.
 
 pub(crate) mod accept;
+mod authenticate;
 mod connect;
 mod dial;
 pub mod end;
 mod handshake;
+mod patience;
 pub(crate) mod pick;
+mod reach;
 mod record;
 mod refuse;
 mod relay;
+pub(crate) mod seats;
 mod stream;
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,14 +35,17 @@ use streamgate_crds::stream_route::ClientIdPolicy;
 use tokio::net::TcpStream;
 
 use self::accept::Entrance;
+use self::authenticate::authenticate;
 use self::connect::Unreceived;
 use self::end::End;
 use self::handshake::Handshaken;
 use self::pick::Seeker;
+use self::reach::Reached;
 use self::record::Record;
+use self::relay::{Pair, Relayed, Terms};
 use self::stream::ClientStream;
-use crate::bootstrap::Protocol;
 use crate::config::snapshot::{Route, Snapshot, TlsService};
+use crate::mqtt::answer::Answer;
 use crate::mqtt::{Connect, ConnectLimits, Level, LevelSet, Refusal, connack};
 use crate::route::{Client, ClientTls};
 use crate::tls::client_certificate::ClientCertificate;
@@ -57,18 +66,36 @@ impl Ended {
 
 /// Takes a connection from its first byte to its end, and tells of it.
 pub(crate) async fn serve(worker: Rc<Worker>, entrance: Rc<Entrance>, stream: TcpStream, source: SocketAddr) {
+    let _descriptor = worker.shared.descriptors.take_for_client();
     let mut record = Record::begin(&worker, &entrance, source);
-    let ended = match entrance.protocol {
-        Protocol::Mqtt => serve_mqtt(&worker, &entrance, stream, None, &mut record).await,
-        Protocol::Mqtts => {
-            let timeout = worker.shared.client_hello_timeout;
-            match handshake::accept(&worker, stream, timeout, &mut record).await {
-                Ok(Handshaken { session, tls }) => {
-                    serve_mqtt(&worker, &entrance, session, Some(tls), &mut record).await
-                }
-                Err(ended) => ended,
-            }
+    // What leads up to the relay is boxed, so that its memory goes with it.
+    let led = Box::pin(lead_up(&worker, &entrance, stream, None, &mut record)).await;
+    relay(&worker, led, record).await;
+}
+
+/// The same, over TLS.
+pub(crate) async fn serve_tls(worker: Rc<Worker>, entrance: Rc<Entrance>, stream: TcpStream, source: SocketAddr) {
+    let _descriptor = worker.shared.descriptors.take_for_client();
+    let mut record = Record::begin(&worker, &entrance, source);
+    let led = Box::pin(async {
+        let limit = worker.shared.client_hello_timeout;
+        let Handshaken { session, tls } = handshake::accept(&worker, stream, limit, &mut record).await?;
+        lead_up(&worker, &entrance, session, Some(tls), &mut record).await
+    });
+    let led = led.await;
+    relay(&worker, led, record).await;
+}
+
+async fn relay<S: ClientStream>(worker: &Worker, led: Result<Pair<S>, Ended>, mut record: Record<'_>) {
+    let ended = match led {
+        Ok(pair) => {
+            let _descriptor = worker.shared.descriptors.count();
+            let Relayed { ended, received_bytes, sent_bytes } = relay::relay(pair, worker.seats.take()).await;
+            record.received_bytes += received_bytes;
+            record.sent_bytes += sent_bytes;
+            ended
         }
+        Err(ended) => ended,
     };
     record.finish(&ended);
 }
@@ -80,14 +107,14 @@ struct Tls {
     peer: Peer,
 }
 
-/// From the first byte of MQTT on.
-async fn serve_mqtt<S: ClientStream>(
+/// From the first byte of MQTT to the broker's answer.
+async fn lead_up<S: ClientStream>(
     worker: &Worker,
     entrance: &Entrance,
     mut stream: S,
     tls: Option<Tls>,
     record: &mut Record<'_>,
-) -> Ended {
+) -> Result<Pair<S>, Ended> {
     let route = find_route(&worker.shared.snapshot.load(), entrance, record.source.ip(), tls.as_ref());
     let (limits, timeout) = match &route {
         Some(route) => (route.connect_limits(), route.spec.mqtt.connect_timeout.into()),
@@ -101,11 +128,11 @@ async fn serve_mqtt<S: ClientStream>(
             record.received_bytes = received_bytes;
             record.sent_bytes = connack.as_ref().map_or(0, Vec::len) as u64;
             refuse::refuse(stream, connack.as_deref()).await;
-            return ended;
+            return Err(ended);
         }
     };
     let Some(connect) = received.connect() else {
-        return Ended::new(End::MalformedConnect, "the CONNECT could not be read again");
+        return Err(Ended::new(End::MalformedConnect, "the CONNECT could not be read again"));
     };
     record.client_id = Some(connect.client_id.to_owned());
     record.level = Some(connect.level);
@@ -117,7 +144,7 @@ async fn serve_mqtt<S: ClientStream>(
     let certificate = tls.as_ref().and_then(|tls| tls.peer.certificate.as_ref());
     let route = match judge(route, &connect, certificate) {
         Ok(route) => route,
-        Err((refusal, reason)) => return turn_away(stream, &connect, refusal, &reason, record).await,
+        Err((refusal, reason)) => return Err(turn_away(stream, &connect, refusal, &reason, record).await),
     };
     worker.shared.metrics.connects(&entrance.name, &route.label, connect.level).inc();
     let seeker = Seeker {
@@ -127,15 +154,56 @@ async fn serve_mqtt<S: ClientStream>(
         sni: tls.as_ref().and_then(|tls| tls.sni.as_deref()),
         source: record.source.ip(),
     };
-    let reached = match dial::reach(worker, &snapshot, &route, &seeker, record).await {
-        Ok(reached) => reached,
-        Err(reason) => return turn_away(stream, &connect, Refusal::NoEndpoint, &reason, record).await,
+    let Some(_descriptor) = worker.shared.descriptors.take_for_broker() else {
+        let reason = "the proxy has as many connections as it can have";
+        return Err(turn_away(stream, &connect, Refusal::Overloaded, reason, record).await);
     };
-    drop((snapshot, route, tls));
-    let relayed = relay::relay(stream, reached, received.into_bytes()).await;
-    record.received_bytes = relayed.received_bytes;
-    record.sent_bytes = relayed.sent_bytes;
-    relayed.ended
+    let (mut from_client, has_left) = (received.rest().to_vec(), Cell::new(false));
+    let reached = tokio::select! {
+        biased;
+        reached = reach::reach(worker, &snapshot, &route, &connect, &seeker, &has_left, record) => reached,
+        ended = patience::watch(&mut stream, &mut from_client, &has_left) => return Err(ended),
+    };
+    let reached = match reached {
+        Ok(reached) => reached,
+        Err(reason) => {
+            let told = turn_away(stream, &connect, Refusal::NoEndpoint, &reason, record).await;
+            let left = || Ended::new(End::ClientClosed, "the client left before a broker had answered");
+            return Err(if has_left.get() { left() } else { told });
+        }
+    };
+    drop((snapshot, tls));
+    let Reached { stream: mut broker, mut answered, held } = reached;
+    let mut terms = Terms {
+        level: connect.level,
+        is_accepted: false,
+        keep_alive_seconds: connect.keep_alive_seconds,
+        maximum_packet_size: connect.maximum_packet_size.into(),
+        route,
+    };
+    // The memory of the CONNECT.
+    drop(received);
+    if matches!(answered.answer, Answer::Auth { .. }) {
+        let spec = &terms.route.spec;
+        let limits = authenticate::Limits {
+            client: spec.mqtt.connect_timeout.into(),
+            broker: spec.upstream.connack_timeout.into(),
+            most_client_bytes: terms.route.connect_limits().max_packet_bytes,
+        };
+        let counts = (&mut record.received_bytes, &mut record.sent_bytes);
+        answered = match authenticate(&mut stream, &mut broker, answered, &mut from_client, limits, counts).await {
+            Ok(answered) => answered,
+            Err(ended) => {
+                refuse::refuse(stream, None).await;
+                return Err(ended);
+            }
+        };
+    }
+    if let Answer::Connack { is_accepted, server_keep_alive_seconds, .. } = answered.answer {
+        terms.is_accepted = is_accepted;
+        terms.keep_alive_seconds = server_keep_alive_seconds.unwrap_or(terms.keep_alive_seconds);
+    }
+    Ok(Pair { client: stream, broker, terms, from_client, from_broker: answered.bytes, held })
 }
 
 /// The route for a client. A client that was let in by one `TlsSni` is never another's, though its name is by now.

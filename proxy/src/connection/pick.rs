@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use streamgate_crds::stream_route::HashKey;
 
-use crate::balance::{EndpointIndex, Rendezvous};
+use crate::balance::{EndpointIndex, Rendezvous, least_connections, random2};
 use crate::config::snapshot::{Route, Snapshot};
 use crate::upstream::turns::Turns;
 use crate::upstream::{Choice, Upstream};
@@ -62,11 +62,20 @@ pub(crate) fn pick(
     seeker: &Seeker<'_>,
     tried: &[EndpointIndex],
 ) -> Option<EndpointIndex> {
-    match &route.upstream.choice {
+    let upstream = &route.upstream;
+    let is_tried = |index| upstream.is_tried(index, tried);
+    match &upstream.choice {
         Choice::RoundRobin => turns.pick(snapshot, route, tried),
+        Choice::LeastConnections => {
+            let tie = usize::try_from(turns.draw(u64::from(u32::MAX))).unwrap_or(0);
+            least_connections(&upstream.groups, |index| upstream.connections(index), is_tried, tie)
+        }
+        Choice::Random2 => {
+            random2(&upstream.groups, |index| upstream.connections(index), is_tried, |below| turns.draw(below))
+        }
         Choice::ConsistentHash(key, rendezvous) => {
             let key = seeker.hash_key(*key);
-            rendezvous.pick(key.as_bytes(), |index| route.upstream.is_tried(index, tried))
+            rendezvous.pick(key.as_bytes(), is_tried)
         }
     }
 }

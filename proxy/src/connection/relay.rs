@@ -1,20 +1,49 @@
-//! Stage 6: bytes both ways, with back-pressure and half-close. While nothing moves, no buffer is held.
+//! Stage 6: bytes both ways, with back-pressure and half-close, and the end of it. While nothing moves, no buffer is held.
 
-use std::cell::RefCell;
+mod direction;
+
 use std::future::poll_fn;
-use std::io;
-use std::mem;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use streamgate_crds::stream_route::OnDrainWill;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::Instant;
 
+use self::direction::{Direction, Side};
 use super::end::End;
+use super::seats::Seat;
 use super::stream::ClientStream;
 use super::{Ended, refuse};
+use crate::config::snapshot::Route;
+use crate::mqtt::disconnect::{self, Farewell};
+use crate::mqtt::{Level, MaximumPacketSize};
+use crate::upstream::load::Held;
+
+/// What was agreed on between client and broker, as far as the relay has to know it.
+pub(super) struct Terms {
+    pub(super) level: Level,
+    /// Whether the broker has let the client in.
+    pub(super) is_accepted: bool,
+    /// In seconds; 0 is none.
+    pub(super) keep_alive_seconds: u16,
+    pub(super) maximum_packet_size: MaximumPacketSize,
+    pub(super) route: Arc<Route>,
+}
+
+/// A client and its broker, ready to be relayed.
+pub(super) struct Pair<S> {
+    pub(super) client: S,
+    pub(super) broker: TcpStream,
+    pub(super) terms: Terms,
+    /// What the client has sent already, behind its CONNECT.
+    pub(super) from_client: Vec<u8>,
+    /// What the broker has sent already, its CONNACK first.
+    pub(super) from_broker: Vec<u8>,
+    /// Counts the connection as the endpoint's.
+    pub(super) held: Held,
+}
 
 /// How a relay went.
 pub(super) struct Relayed {
@@ -25,25 +54,79 @@ pub(super) struct Relayed {
     pub(super) sent_bytes: u64,
 }
 
-/// Passes on what the client has sent already, then all that either side sends, until both have ended or one breaks.
-pub(super) async fn relay<S: ClientStream>(mut client: S, mut broker: TcpStream, sent_already: Vec<u8>) -> Relayed {
-    let mut relay = Relay {
-        up: Direction { read_bytes: sent_already.len() as u64, pending: sent_already, ..Direction::default() },
-        down: Direction::default(),
-        first_end: None,
-        patience: None,
-    };
-    poll_fn(|context| relay.poll(context, &mut client, &mut broker)).await;
-    let ended = relay.first_end.unwrap_or_else(|| Ended::new(End::ClientClosed, ""));
-    drop(broker);
-    if !relay.up.has_ended() {
-        // What the broker said last is for the client to read.
-        refuse::refuse(client, None).await;
-    }
-    Relayed { ended, received_bytes: relay.up.read_bytes, sent_bytes: relay.down.written_bytes }
+/// Passes on what either side has sent already, then all that they send, until both have ended or one breaks, the client
+/// misses its keep-alive, or it is time to hand it back.
+pub(super) async fn relay<S: ClientStream>(pair: Pair<S>, seat: Seat) -> Relayed {
+    let Pair { mut client, mut broker, terms, from_client, from_broker, held: _held } = pair;
+    let mut relay = Relay::new(seat, &terms, from_client, from_broker);
+    let parting = poll_fn(|context| relay.poll(context, &mut client, &mut broker)).await;
+    Box::pin(part(parting, relay, client, broker, &terms)).await
 }
 
-/// Both directions.
+/// Ends a relay, in words where a side may have some.
+async fn part<S: ClientStream>(parting: Parting, relay: Relay, client: S, broker: TcpStream, terms: &Terms) -> Relayed {
+    let Relay { up, down, first_end, .. } = relay;
+    let mut sent_bytes = down.written_bytes;
+    let ended = match parting {
+        Parting::Ended => {
+            drop(broker);
+            if !up.has_ended() {
+                // What the broker said last is for the client to read.
+                refuse::refuse(client, None).await;
+            }
+            first_end.unwrap_or_else(|| Ended::new(End::ClientClosed, ""))
+        }
+        Parting::HalfClosed => {
+            let reason = format!("one side had ended, and the other did nothing for {HALF_CLOSE_PATIENCE:?}");
+            Ended::new(End::HalfCloseTimeout, reason)
+        }
+        Parting::KeepAliveMissed => {
+            drop(broker);
+            let farewell = farewell(terms, &down, Farewell::KeepAliveTimeout);
+            sent_bytes += farewell.as_ref().map_or(0, Vec::len) as u64;
+            refuse::refuse(client, farewell.as_deref()).await;
+            let seconds = terms.keep_alive_seconds;
+            Ended::new(
+                End::KeepAliveTimeout,
+                format!("nothing came for one and a half times its keep-alive of {seconds} s"),
+            )
+        }
+        Parting::HandedBack => {
+            let on_drain = &terms.route.spec.on_drain;
+            let why = on_drain.server_reference.as_deref().map_or(Farewell::ShuttingDown, Farewell::UseAnother);
+            let farewell = farewell(terms, &down, why);
+            sent_bytes += farewell.as_ref().map_or(0, Vec::len) as u64;
+            let of_broker = async {
+                if on_drain.will == OnDrainWill::Suppress && up.is_at_rest() {
+                    refuse::refuse(broker, Some(&disconnect::NORMAL)).await;
+                }
+            };
+            tokio::join!(refuse::refuse(client, farewell.as_deref()), of_broker);
+            Ended::new(End::HandedBack, "the proxy shuts down")
+        }
+    };
+    Relayed { ended, received_bytes: up.read_bytes, sent_bytes }
+}
+
+/// The DISCONNECT for a client that may get one here: MQTT 5.0, let in, between two packets.
+fn farewell(terms: &Terms, down: &Direction, why: Farewell<'_>) -> Option<Vec<u8>> {
+    let may_be_told = terms.level == Level::V5 && terms.is_accepted && down.is_at_rest();
+    if may_be_told { disconnect::to_client(why, terms.maximum_packet_size) } else { None }
+}
+
+/// Why a relay is over.
+enum Parting {
+    /// Both sides have ended, or one has broken.
+    Ended,
+    /// One side had ended, and the other was silent for too long.
+    HalfClosed,
+    /// The client said nothing for longer than its keep-alive allows.
+    KeepAliveMissed,
+    /// The proxy shuts down.
+    HandedBack,
+}
+
+/// Both directions, and what the relay waits for.
 struct Relay {
     /// From the client to the broker.
     up: Direction,
@@ -51,34 +134,98 @@ struct Relay {
     down: Direction,
     /// What ended first: all that follows, follows from it.
     first_end: Option<Ended>,
-    /// Once one side has ended: how long the other may say nothing.
-    patience: Option<Pin<Box<Sleep>>>,
+    seat: Seat,
+    /// How long the client may say nothing.
+    silence_limit: Option<Duration>,
+    /// When something last came from the client.
+    heard: Instant,
+    /// When something last came from either side.
+    moved: Instant,
+    /// When the seat is to wake the relay.
+    due: Option<Instant>,
+    /// Since when it waits for the end of the packet that is under way, to hand the client back.
+    stopping: Option<Instant>,
+    /// Whether the broker will be told something then too, between two packets.
+    is_broker_told: bool,
 }
 
 impl Relay {
-    fn poll<S: ClientStream>(&mut self, context: &mut Context<'_>, client: &mut S, broker: &mut TcpStream) -> Poll<()> {
-        let moved = self.up.read_bytes + self.down.read_bytes;
+    fn new(seat: Seat, terms: &Terms, from_client: Vec<u8>, from_broker: Vec<u8>) -> Self {
+        let now = seat.clock();
+        // 3.1.2.10: one and a half times the keep-alive. The broker goes first, if it cares.
+        let limit = Duration::from_secs(terms.keep_alive_seconds.into()).mul_f32(1.5) + BROKER_FIRST;
+        Self {
+            up: Direction::new(from_client),
+            down: Direction::new(from_broker),
+            first_end: None,
+            seat,
+            silence_limit: (terms.keep_alive_seconds > 0).then_some(limit),
+            heard: now,
+            moved: now,
+            due: None,
+            stopping: None,
+            is_broker_told: terms.route.spec.on_drain.will == OnDrainWill::Suppress,
+        }
+    }
+
+    fn poll<S: ClientStream>(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &mut S,
+        broker: &mut TcpStream,
+    ) -> Poll<Parting> {
+        self.seat.register(context);
+        let before = (self.up.read_bytes, self.down.read_bytes);
         let up = self.up.poll(context, client, broker);
         let down = self.down.poll(context, broker, client);
+        let now = self.seat.clock();
+        // Whom the broker makes wait is not silent.
+        if before.0 != self.up.read_bytes || self.up.has_pending() {
+            self.heard = now;
+        }
+        if before != (self.up.read_bytes, self.down.read_bytes) {
+            self.moved = now;
+        }
         if self.first_end.is_none() {
             self.first_end = first_end(&self.up, &self.down);
         }
-        if up.is_pending() && down.is_pending() {
-            return Poll::Pending;
-        }
-        let is_broken =
-            |way: &Direction, polled: Poll<()>| polled.is_ready() && matches!(way.error, Some((Side::Reader, _)));
+        let is_broken = |way: &Direction, polled: Poll<()>| polled.is_ready() && way.is_reader_broken();
         if (up.is_ready() && down.is_ready()) || is_broken(&self.up, up) || is_broken(&self.down, down) {
-            return Poll::Ready(());
+            return Poll::Ready(Parting::Ended);
         }
-        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(HALF_CLOSE_PATIENCE)));
-        if moved != self.up.read_bytes + self.down.read_bytes {
-            patience.as_mut().reset(Instant::now() + HALF_CLOSE_PATIENCE);
+        self.look_at_the_clock(context, now, up.is_ready() || down.is_ready())
+    }
+
+    /// Ends what has taken too long, and has the seat wake the relay for the next that could.
+    fn look_at_the_clock(&mut self, context: &mut Context<'_>, now: Instant, is_half_closed: bool) -> Poll<Parting> {
+        if self.seat.is_to_hand_back() {
+            let since = *self.stopping.get_or_insert(now);
+            self.down.stop();
+            if self.is_broker_told {
+                self.up.stop();
+            }
+            let are_at_rest = self.down.is_at_rest() && (!self.is_broker_told || self.up.is_at_rest());
+            if are_at_rest || now >= since + STOP_PATIENCE {
+                return Poll::Ready(Parting::HandedBack);
+            }
         }
-        ready!(patience.as_mut().poll(context));
-        let reason = format!("one side had ended, and the other did nothing for {HALF_CLOSE_PATIENCE:?}");
-        self.first_end = Some(Ended::new(End::HalfCloseTimeout, reason));
-        Poll::Ready(())
+        if is_half_closed && now >= self.moved + HALF_CLOSE_PATIENCE {
+            return Poll::Ready(Parting::HalfClosed);
+        }
+        let silence = self.silence_limit.filter(|_| !is_half_closed).map(|limit| self.heard + limit);
+        if silence.is_some_and(|end| now >= end) {
+            return Poll::Ready(Parting::KeepAliveMissed);
+        }
+        let stopping = self.stopping.map(|since| since + STOP_PATIENCE);
+        let half_closed = is_half_closed.then(|| self.moved + HALF_CLOSE_PATIENCE);
+        let next = [stopping, half_closed, silence].into_iter().flatten().min();
+        // Later is told when the seat wakes the relay too early.
+        if self.due.is_none_or(|due| due <= now) || next.zip(self.due).is_some_and(|(next, due)| next < due) {
+            self.due = next;
+            self.seat.wake_at(next);
+            self.seat.register(context);
+        }
+        Poll::Pending
     }
 }
 
@@ -96,143 +243,9 @@ fn first_end(up: &Direction, down: &Direction) -> Option<Ended> {
         .or_else(|| broken(down, Side::Writer, End::ClientError))
 }
 
-/// One way.
-#[derive(Debug, Default)]
-struct Direction {
-    state: State,
-    /// What the writer would not take yet: empty, and without memory, while all flows.
-    pending: Vec<u8>,
-    /// How much of `pending` it has taken.
-    taken: usize,
-    /// Whether the writer may hold something back that it was given.
-    is_unflushed: bool,
-    read_bytes: u64,
-    written_bytes: u64,
-    error: Option<(Side, io::Error)>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Open,
-    /// The reader has ended or broken, and the writer is yet to be told.
-    Ending,
-    /// The writer knows.
-    Done,
-    /// The writer has broken.
-    Stuck,
-}
-
-/// Whose error it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Reader,
-    Writer,
-}
-
-impl Direction {
-    fn has_ended(&self) -> bool {
-        matches!(self.state, State::Ending | State::Done)
-    }
-
-    /// Moves what can be moved. Ready when nothing will move this way any more.
-    fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-        reader: &mut (impl AsyncRead + Unpin),
-        writer: &mut (impl AsyncWrite + Unpin),
-    ) -> Poll<()> {
-        let polled = SCRATCH.with_borrow_mut(|scratch| self.poll_with(context, reader, writer, scratch));
-        if let Err(error) = ready!(polled) {
-            self.state = State::Stuck;
-            self.error.get_or_insert((Side::Writer, error));
-        }
-        Poll::Ready(())
-    }
-
-    /// Fails where the writer does; that the reader broke is an end that is remembered.
-    fn poll_with(
-        &mut self,
-        context: &mut Context<'_>,
-        reader: &mut (impl AsyncRead + Unpin),
-        writer: &mut (impl AsyncWrite + Unpin),
-        scratch: &mut [u8],
-    ) -> Poll<io::Result<()>> {
-        for _ in 0..MOST_READS_PER_TURN {
-            if matches!(self.state, State::Done | State::Stuck) {
-                return Poll::Ready(Ok(()));
-            }
-            ready!(self.poll_pending(context, writer))?;
-            if self.state == State::Ending {
-                ready!(Pin::new(&mut *writer).poll_shutdown(context))?;
-                self.state = State::Done;
-                return Poll::Ready(Ok(()));
-            }
-            let mut buffer = ReadBuf::new(scratch);
-            match Pin::new(&mut *reader).poll_read(context, &mut buffer) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => {
-                    self.error = Some((Side::Reader, error));
-                    self.state = State::Ending;
-                    continue;
-                }
-                Poll::Pending => {
-                    if self.is_unflushed {
-                        ready!(Pin::new(&mut *writer).poll_flush(context))?;
-                        self.is_unflushed = false;
-                    }
-                    return Poll::Pending;
-                }
-            }
-            let bytes = buffer.filled();
-            if bytes.is_empty() {
-                self.state = State::Ending;
-                continue;
-            }
-            self.read_bytes += bytes.len() as u64;
-            self.is_unflushed = true;
-            let taken = match Pin::new(&mut *writer).poll_write(context, bytes)? {
-                Poll::Ready(taken) => taken,
-                Poll::Pending => 0,
-            };
-            self.written_bytes += taken as u64;
-            if let Some(left @ [_, ..]) = bytes.get(taken..) {
-                self.pending = left.to_vec();
-            }
-        }
-        // Others have waited.
-        context.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Writes what is pending, and lets its memory go.
-    fn poll_pending(
-        &mut self,
-        context: &mut Context<'_>,
-        writer: &mut (impl AsyncWrite + Unpin),
-    ) -> Poll<io::Result<()>> {
-        while let Some(left @ [_, ..]) = self.pending.get(self.taken..) {
-            self.is_unflushed = true;
-            let taken = ready!(Pin::new(&mut *writer).poll_write(context, left))?;
-            if taken == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.taken += taken;
-            self.written_bytes += taken as u64;
-        }
-        self.taken = 0;
-        drop(mem::take(&mut self.pending));
-        Poll::Ready(Ok(()))
-    }
-}
-
-thread_local! {
-    /// One for all relays of a worker.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
-}
-
-const SCRATCH_BYTES: usize = 64 << 10;
-/// After so many reads in one direction, others have their turn.
-const MOST_READS_PER_TURN: usize = 16;
 /// How long one side may go on saying nothing after the other has ended.
 const HALF_CLOSE_PATIENCE: Duration = Duration::from_mins(1);
+/// By how much the broker is left to be the first to end a client that misses its keep-alive.
+const BROKER_FIRST: Duration = Duration::from_secs(2);
+/// How long the end of a packet is waited for.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);

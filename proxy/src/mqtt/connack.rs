@@ -1,6 +1,7 @@
 //! The CONNACK that turns a client away (3.2).
 
 use super::reason::{Form, MaximumPacketSize, Refusal};
+use super::wire::push_variable_byte_integer;
 
 /// The whole CONNACK packet for this refusal, or `None` where the connection is closed without a word.
 ///
@@ -56,15 +57,6 @@ fn reason_string(reason: &str) -> Vec<u8> {
     property
 }
 
-/// A Variable Byte Integer (1.5.5).
-fn push_variable_byte_integer(bytes: &mut Vec<u8>, mut value: usize) {
-    while value >= 0x80 {
-        bytes.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value.to_le_bytes()[0]);
-}
-
 /// Fixed header: packet type 2, flags 0.
 const CONNACK: u8 = 0x20;
 /// Property identifier.
@@ -76,7 +68,7 @@ const MAX_REASON_BYTES: usize = 1024;
 mod tests {
     use super::*;
 
-    const REFUSALS: [(Refusal, Option<u8>, Option<u8>); 10] = [
+    const REFUSALS: [(Refusal, Option<u8>, Option<u8>); 11] = [
         (Refusal::NotConnect, None, None),
         (Refusal::UnknownProtocolName, None, None),
         (Refusal::MalformedConnect, None, Some(0x81)),
@@ -87,6 +79,7 @@ mod tests {
         (Refusal::ClientIdMismatch, Some(0x05), Some(0x87)),
         (Refusal::NoRoute, Some(0x05), Some(0x87)),
         (Refusal::NoEndpoint, Some(0x03), Some(0x88)),
+        (Refusal::Overloaded, Some(0x03), Some(0x89)),
     ];
 
     fn v5_refusal(maximum: MaximumPacketSize, reason: &str) -> Option<Vec<u8>> {

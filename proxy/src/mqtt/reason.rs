@@ -22,8 +22,10 @@ pub enum Refusal {
     ClientIdMismatch,
     /// There is no route for the name, the source or the listener.
     NoRoute,
-    /// No endpoint of the route can be reached.
+    /// No endpoint of the route can be reached, or none answers.
     NoEndpoint,
+    /// The proxy has as many connections as it can have.
+    Overloaded,
 }
 
 impl Refusal {
@@ -40,6 +42,7 @@ impl Refusal {
             Self::ClientIdRequired => (Some(0x02), Some(0x85)),
             Self::ClientIdMismatch | Self::NoRoute => (Some(0x05), Some(0x87)),
             Self::NoEndpoint => (Some(0x03), Some(0x88)),
+            Self::Overloaded => (Some(0x03), Some(0x89)),
         };
         match form {
             Form::V3 => v3,

@@ -25,6 +25,15 @@ impl Stop {
     }
 }
 
+/// Writes a Variable Byte Integer (1.5.5).
+pub(super) fn push_variable_byte_integer(bytes: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        bytes.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value.to_le_bytes()[0]);
+}
+
 /// Reads values one after the other.
 ///
 /// Whether a value may be as long as it says is decided before whether it is here, so a length that lies

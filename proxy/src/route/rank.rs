@@ -91,7 +91,7 @@ pub(super) fn listens(route: &Route, listener: &str) -> bool {
 }
 
 /// How narrow a range is: the length of its prefix, plus one.
-pub(super) fn prefix_rank(range: &Cidr) -> u8 {
+fn prefix_rank(range: &Cidr) -> u8 {
     range.0.prefix_len() + 1
 }
 

@@ -1,14 +1,15 @@
 //! Name, source and listener, to the route: an exact name before a wildcard, before no name; then the narrowest source
 //! range, then the older route.
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use streamgate_crds::{Cidr, Sni};
 
 use super::names::parent;
-use super::rank::{listens, prefix_rank};
+use super::rank::listens;
 use super::{Client, ClientTls};
 use crate::config::snapshot::Route;
 
@@ -27,17 +28,13 @@ pub struct RouteTable {
     plaintext: Claims,
 }
 
-/// Routes for one name.
+/// Routes for one name, by their source ranges; of each range the oldest first.
 #[derive(Clone, Debug, Default)]
-struct Claims(Vec<Claim>);
-
-/// A route for one name and one source range.
-#[derive(Clone, Debug)]
-struct Claim {
-    range: Option<Cidr>,
-    /// The route's place among all, the oldest first.
-    age: usize,
-    route: Arc<Route>,
+struct Claims {
+    by_range: HashMap<IpNet, Vec<Arc<Route>>>,
+    /// The lengths that prefixes of ranges have, the longest first: IPv4's and IPv6's.
+    prefixes: [Vec<u8>; 2],
+    everywhere: Vec<Arc<Route>>,
 }
 
 impl RouteTable {
@@ -45,22 +42,20 @@ impl RouteTable {
     pub fn new(routes: Vec<Arc<Route>>) -> Self {
         let mut table =
             Self { labels: routes.iter().map(|route| Arc::clone(&route.label)).collect(), ..Self::default() };
-        for (age, route) in routes.iter().enumerate() {
+        for route in &routes {
             for sni in &route.spec.r#match.snis {
                 match sni {
-                    Sni::Exact(name) => table.exact.entry(name.clone()).or_default().add(age, route),
-                    Sni::Wildcard(parent) => table.wildcard.entry(parent.clone()).or_default().add(age, route),
+                    Sni::Exact(name) => table.exact.entry(name.clone()).or_default().add(route),
+                    Sni::Wildcard(parent) => table.wildcard.entry(parent.clone()).or_default().add(route),
                     // A StreamRoute has none such; it leaves its names out.
                     Sni::Any => {}
                 }
             }
             if route.spec.r#match.snis.is_empty() {
-                table.nameless.entry(route.object.namespace.clone()).or_default().add(age, route);
-                table.plaintext.add(age, route);
+                table.nameless.entry(route.object.namespace.clone()).or_default().add(route);
+                table.plaintext.add(route);
             }
         }
-        let named = table.exact.values_mut().chain(table.wildcard.values_mut()).chain(table.nameless.values_mut());
-        named.chain([&mut table.plaintext]).for_each(Claims::sort);
         table.routes = routes;
         table
     }
@@ -89,19 +84,30 @@ impl RouteTable {
 }
 
 impl Claims {
-    fn add(&mut self, age: usize, route: &Arc<Route>) {
+    /// Adds a route that is younger than those before.
+    fn add(&mut self, route: &Arc<Route>) {
         let ranges = &route.spec.r#match.source_ranges;
-        let everywhere = ranges.is_empty().then_some(None);
-        let claims = ranges.iter().copied().map(Some).chain(everywhere);
-        self.0.extend(claims.map(|range| Claim { range, age, route: Arc::clone(route) }));
-    }
-
-    fn sort(&mut self) {
-        self.0.sort_by_key(|claim| (Reverse(claim.range.as_ref().map_or(0, prefix_rank)), claim.age));
+        if ranges.is_empty() {
+            self.everywhere.push(Arc::clone(route));
+        }
+        for &Cidr(range) in ranges {
+            self.by_range.entry(range).or_default().push(Arc::clone(route));
+            let prefixes = &mut self.prefixes[family(range.addr())];
+            if let Err(place) = prefixes.binary_search_by(|prefix| range.prefix_len().cmp(prefix)) {
+                prefixes.insert(place, range.prefix_len());
+            }
+        }
     }
 
     fn find(&self, client: &Client<'_>, is_allowed: impl Fn(&Route) -> bool) -> Option<&Arc<Route>> {
-        let claims = self.0.iter().filter(|claim| claim.range.is_none_or(|range| range.contains(client.source)));
-        claims.map(|claim| &claim.route).find(|route| listens(route, client.listener) && is_allowed(route))
+        let is_for = |route: &&Arc<Route>| listens(route, client.listener) && is_allowed(route);
+        let source = client.source.to_canonical();
+        let ranges = self.prefixes[family(source)].iter().filter_map(|&prefix| IpNet::new(source, prefix).ok());
+        let claims = ranges.filter_map(|range| self.by_range.get(&range.trunc()));
+        claims.chain([&self.everywhere]).find_map(|routes| routes.iter().find(is_for))
     }
+}
+
+fn family(address: IpAddr) -> usize {
+    usize::from(address.is_ipv6())
 }

@@ -27,6 +27,7 @@ fn route(namespace: &str, name: &str, snis: &[&str], ranges: &[&str], listeners:
         },
         mqtt: streamgate_crds::stream_route::Mqtt::default(),
         upstream: UpstreamSpec::of_nodes(vec![node]),
+        on_drain: streamgate_crds::stream_route::OnDrain::default(),
     };
     let upstream = Upstream::new(Vec::new(), &spec.upstream.load_balancer);
     Route { label: label(&object), object, spec, upstream }

@@ -1,9 +1,11 @@
-//! The judgement of a client's certificate: by the authorities, the depth and the subjects that the `TlsSni` names.
+//! The judgement of a client's certificate, by the authorities, the revocation lists, the depth and the subjects that the
+//! `TlsSni` names: when the client shows it, and again when its session goes on.
 
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -11,14 +13,20 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 use streamgate_crds::SubjectPattern;
 use streamgate_crds::tls_sni::{ClientAuth, ClientAuthMode};
-use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptions, RevocationOptionsBuilder,
+    UnknownStatusPolicy, VerifiedPath,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::authorities::{Fingerprint, TrustedAuthorities};
 use super::client_certificate::ClientCertificate;
-use super::tickets;
+use super::revocation::RevocationLists;
 
 /// Judges clients' certificates for one `TlsSni`.
 pub(crate) struct ClientVerifier {
-    authorities: Vec<TrustAnchor<'static>>,
+    authorities: TrustedAuthorities,
+    revocation: Option<Arc<RevocationLists>>,
     hints: Vec<DistinguishedName>,
     is_mandatory: bool,
     max_depth: u8,
@@ -27,10 +35,11 @@ pub(crate) struct ClientVerifier {
 }
 
 impl ClientVerifier {
-    /// Judges as `client_auth` says, by these authorities.
+    /// Judges as `client_auth` says, by these authorities and revocation lists.
     pub(crate) fn new(
         client_auth: &ClientAuth,
         authorities: Vec<TrustAnchor<'static>>,
+        revocation: Option<Arc<RevocationLists>>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
         let names: Vec<_> =
@@ -39,12 +48,74 @@ impl ClientVerifier {
         Self {
             // None stands for any (RFC 8446, section 4.2.4; RFC 5246, section 7.4.4).
             hints: if bytes > MOST_HINT_BYTES { Vec::new() } else { names },
-            authorities,
+            authorities: TrustedAuthorities::new(authorities),
+            revocation,
             is_mandatory: client_auth.mode() == ClientAuthMode::Require,
             max_depth: client_auth.max_depth,
             allowed_subjects: client_auth.allowed_subjects.clone(),
             algorithms,
         }
+    }
+
+    /// Who may have issued clients' certificates.
+    pub(super) fn authorities(&self) -> &TrustedAuthorities {
+        &self.authorities
+    }
+
+    /// Whether a client that showed these certificates (its own first) when these authorities were trusted would be let in
+    /// today as well. Signatures are as they were; so all that it showed counts, whichever of it they hold together. `false`
+    /// where a full handshake alone can tell.
+    pub(super) fn holds_still(
+        &self,
+        trusted: &[Fingerprint],
+        certificates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> bool {
+        let Some((own, above)) = certificates.split_first() else {
+            // Asked for one of other authorities, it may have something to show.
+            return !self.is_mandatory && trusted == self.authorities.to_remember();
+        };
+        let depth = above.iter().filter(|certificate| !self.authorities.has(certificate)).count();
+        !trusted.is_empty()
+            && self.authorities.include(trusted)
+            && depth <= usize::from(self.max_depth)
+            && certificates.iter().all(|certificate| is_in_time(certificate, now))
+            && self.revocation.as_ref().is_none_or(|lists| certificates.iter().all(|one| lists.clear(one, now)))
+            && self.allows_subject(own)
+    }
+
+    /// Builds a path from the certificate to an authority. `Err` has also whether only the depth was in the way.
+    fn verify_path<'p>(
+        &'p self,
+        certificate: &'p EndEntityCert<'p>,
+        intermediates: &'p [CertificateDer<'p>],
+        now: UnixTime,
+        revocation: Option<(&RevocationLists, RevocationOptions<'_>)>,
+    ) -> Result<(), (webpki::Error, bool)> {
+        let was_too_long = Cell::new(false);
+        let judge = |path: &VerifiedPath<'_>| {
+            if path.intermediate_certificates().count() > usize::from(self.max_depth) {
+                was_too_long.set(true);
+                return Err(webpki::Error::UnknownIssuer);
+            }
+            // webpki looks into one list only; this looks into all of the issuer's.
+            if let Some((lists, _)) = &revocation
+                && path.intermediate_certificates().chain([&**path.end_entity()]).any(|one| lists.name(one))
+            {
+                return Err(webpki::Error::CertRevoked);
+            }
+            Ok(())
+        };
+        let verified = certificate.verify_for_usage(
+            self.algorithms.all,
+            self.authorities.anchors(),
+            intermediates,
+            now,
+            KeyUsage::client_auth(),
+            revocation.as_ref().map(|(_, options)| *options),
+            Some(&judge),
+        );
+        verified.map(drop).map_err(|error| (error, was_too_long.get()))
     }
 
     fn allows_subject(&self, certificate: &CertificateDer<'_>) -> bool {
@@ -71,36 +142,32 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let certificate = EndEntityCert::try_from(end_entity).map_err(|error| rustls_error(&error))?;
-        let was_too_long = Cell::new(false);
-        let judge_length = |path: &VerifiedPath<'_>| {
-            if path.intermediate_certificates().count() <= usize::from(self.max_depth) {
-                return Ok(());
-            }
-            was_too_long.set(true);
-            Err(webpki::Error::UnknownIssuer)
-        };
-        let path = certificate
-            .verify_for_usage(
-                self.algorithms.all,
-                &self.authorities,
-                intermediates,
-                now,
-                KeyUsage::client_auth(),
-                None,
-                Some(&judge_length),
-            )
-            .map_err(|error| {
-                if was_too_long.get() || matches!(error, webpki::Error::MaximumPathDepthExceeded) {
-                    let error = ChainTooLong { max_depth: self.max_depth };
-                    return CertificateError::Other(OtherError(Arc::new(error))).into();
+        let mut verified = Ok(());
+        match &self.revocation {
+            None => verified = self.verify_path(&certificate, intermediates, now, None),
+            Some(lists) => {
+                for order in lists.orders() {
+                    let revocation = revocation(&order)?;
+                    verified = self.verify_path(&certificate, intermediates, now, Some((lists, revocation)));
+                    // Else another authority of the same name may have issued the list that came first.
+                    if matches!(
+                        verified,
+                        Ok(()) | Err((webpki::Error::CertRevoked | webpki::Error::CrlExpired { .. }, _))
+                    ) {
+                        break;
+                    }
                 }
-                rustls_error(&error)
-            })?;
+            }
+        }
+        verified.map_err(|(error, was_too_long)| {
+            if was_too_long || matches!(error, webpki::Error::MaximumPathDepthExceeded) {
+                return other(ChainTooLong { max_depth: self.max_depth });
+            }
+            rustls_error(&error)
+        })?;
         if !self.allows_subject(end_entity) {
             return Err(CertificateError::ApplicationVerificationFailure.into());
         }
-        let intermediates = path.intermediate_certificates().map(webpki::Cert::der);
-        tickets::limit_to(intermediates.chain([end_entity.clone()]));
         Ok(ClientCertVerified::assertion())
     }
 
@@ -130,7 +197,7 @@ impl ClientCertVerifier for ClientVerifier {
 impl fmt::Debug for ClientVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientVerifier")
-            .field("authorities", &self.authorities.len())
+            .field("authorities", &self.authorities.anchors().len())
             .field("is_mandatory", &self.is_mandatory)
             .finish_non_exhaustive()
     }
@@ -148,6 +215,47 @@ pub(crate) struct ChainTooLong {
     max_depth: u8,
 }
 
+/// The revocation list of the certificate's issuer is past its end, so that nobody knows what was revoked since.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the revocation list of the certificate's issuer ended at {next_update} (clientAuth.crl)")]
+pub(crate) struct CrlExpired {
+    next_update: Timestamp,
+}
+
+/// The revocation list of the certificate's issuer can't be relied on.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the revocation list of the certificate's issuer can't be used: {0:?} (clientAuth.crl)")]
+struct CrlUnusable(webpki::Error);
+
+/// How certificates are looked up: each of the path whose issuer has a list must not be on it.
+fn revocation<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Result<RevocationOptions<'a>, Error> {
+    let options = RevocationOptionsBuilder::new(lists)
+        .map_err(|_| Error::General("a revocation file without a list".to_owned()))?
+        .with_status_policy(UnknownStatusPolicy::Allow)
+        .with_expiration_policy(ExpirationPolicy::Enforce);
+    Ok(options.build())
+}
+
+/// Whether the certificate is neither too young nor too old.
+fn is_in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
+    let Ok(now) = i64::try_from(now.as_secs()) else { return false };
+    X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| {
+        let validity = certificate.validity();
+        (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
+    })
+}
+
+fn timestamp(time: UnixTime) -> Timestamp {
+    i64::try_from(time.as_secs())
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+fn other(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    CertificateError::Other(OtherError(Arc::new(error))).into()
+}
+
 /// webpki's verdict in rustls' words, which decide the alert (RFC 8446, section 6.2).
 fn rustls_error(error: &webpki::Error) -> Error {
     use webpki::Error as E;
@@ -163,7 +271,16 @@ fn rustls_error(error: &webpki::Error) -> Error {
             CertificateError::UnknownIssuer
         }
         E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => CertificateError::InvalidPurpose,
-        other => CertificateError::Other(OtherError(Arc::new(other.clone()))),
+        E::CertRevoked => CertificateError::Revoked,
+        E::CrlExpired { next_update, .. } => return other(CrlExpired { next_update: timestamp(*next_update) }),
+        E::InvalidCrlSignatureForPublicKey
+        | E::IssuerNotCrlSigner
+        | E::UnsupportedCrlSignatureAlgorithmContext(_)
+        | E::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => return other(CrlUnusable(error.clone())),
+        error => return other(error.clone()),
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,7 +94,7 @@ fn attribute_value(attribute: &AttributeTypeAndValue<'_>) -> String {
 }
 
 /// A name by RFC 4514, section 2: the last attribute first, special characters escaped.
-fn distinguished_name(name: &X509Name<'_>) -> String {
+pub(super) fn distinguished_name(name: &X509Name<'_>) -> String {
     let parts: Vec<String> = name
         .iter_rdn()
         .map(|part| {

@@ -31,6 +31,14 @@ pub enum MaterialError {
         /// What is wrong.
         found: String,
     },
+    /// The file of revocation lists can't be read as such.
+    #[error("{key}: {found}; wanted PEM revocation lists (`X509 CRL`) of version 2 with a next update")]
+    RevocationLists {
+        /// The key of the Secret or ConfigMap.
+        key: String,
+        /// What is wrong.
+        found: String,
+    },
     /// The file of the private key can't be read as such.
     #[error("{key}: {found}; wanted one PEM private key (PKCS #8, PKCS #1 or SEC 1), not encrypted")]
     Key {

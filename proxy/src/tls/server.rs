@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::TrustAnchor;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::version::{TLS12, TLS13};
@@ -15,10 +16,12 @@ use streamgate_crds::tls_sni::{ClientAuthMode, TlsVersion};
 
 use super::client_auth::ClientVerifier;
 use super::material::ServerCertificate;
+use super::revocation::RevocationLists;
 use super::tickets::Tickets;
+use super::tickets::keys::TicketKeys;
 
-/// What is served under one `TlsSni`. It changes only as a whole: its session tickets go with it, so that nobody resumes
-/// what was agreed under another certificate, another authority or another `TlsSni`.
+/// What is served under one `TlsSni`. It changes only as a whole. Its session tickets outlast it: they are sealed for the
+/// `TlsSni`, and judged anew when they come back.
 pub struct TlsServer {
     /// For clients that are asked to agree on a protocol (ALPN).
     with_alpn: Arc<ServerConfig>,
@@ -30,30 +33,48 @@ pub struct TlsServer {
     pub not_after: i64,
 }
 
+/// What the `TlsSni` refers to, and what its tickets are sealed with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parts {
+    /// The certificates with their keys, in the manifest's order.
+    pub certificates: Vec<Arc<ServerCertificate>>,
+    /// Who may have issued clients' certificates; `None` where none are asked for.
+    pub authorities: Option<Arc<Vec<TrustAnchor<'static>>>>,
+    /// Which of them were called back; `None` where that is not looked up.
+    pub revocation: Option<Arc<RevocationLists>>,
+    /// What session tickets are sealed with.
+    pub ticket_keys: Arc<TicketKeys>,
+}
+
 impl TlsServer {
-    /// Prepares what `spec` says, with the certificates and the authorities that it refers to.
+    /// Prepares what `spec` says for the `TlsSni` of this label (`namespace/name`).
     ///
     /// # Errors
     ///
     /// The library for cryptography refuses; a sentence says why.
-    pub fn new(
-        spec: &TlsSniSpec,
-        certificates: Vec<ServerCertificate>,
-        authorities: Vec<TrustAnchor<'static>>,
-    ) -> Result<Self, rustls::Error> {
+    pub fn new(label: &str, spec: &TlsSniSpec, parts: &Parts) -> Result<Self, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
+        let certificates: Vec<ServerCertificate> =
+            parts.certificates.iter().map(|certificate| (**certificate).clone()).collect();
         let not_after = certificates.iter().map(|certificate| certificate.not_after).min().unwrap_or(0);
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions(spec.min_protocol_version))?;
-        let builder = match spec.client_auth.mode() {
-            ClientAuthMode::None => builder.with_no_client_auth(),
-            ClientAuthMode::Optional | ClientAuthMode::Require => builder.with_client_cert_verifier(Arc::new(
-                ClientVerifier::new(&spec.client_auth, authorities, provider.signature_verification_algorithms),
-            )),
+        let clients = match spec.client_auth.mode() {
+            ClientAuthMode::None => None,
+            ClientAuthMode::Optional | ClientAuthMode::Require => Some(Arc::new(ClientVerifier::new(
+                &spec.client_auth,
+                parts.authorities.as_ref().map(|authorities| (**authorities).clone()).unwrap_or_default(),
+                parts.revocation.clone(),
+                provider.signature_verification_algorithms,
+            ))),
+        };
+        let builder = match &clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients) as Arc<dyn ClientCertVerifier>),
         };
         let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(certificates)));
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Arc::new(Tickets::new()?);
+        config.ticketer = Arc::new(Tickets::new(Arc::clone(&parts.ticket_keys), label, clients));
         config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
         let without_alpn = Arc::new(config.clone());
         let required_protocols: Vec<Vec<u8>> =

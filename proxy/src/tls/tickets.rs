@@ -1,132 +1,154 @@
-//! Session tickets: none outlives the certificates that the handshake had judged.
+//! Session tickets: a device comes back to any replica without a full handshake, as long as all that let it in holds today.
+//!
+//! - [`keys`]: what tickets are sealed with.
+//! - [`session_value`]: what rustls has in them.
+//!
+//! Before rustls' own there is in a ticket when the session began and which authorities were trusted then. When it comes back
+//! the client's certificates are judged again by today's [`ClientVerifier`], all but the signatures, which do not change. What
+//! does not hold, or can't be told, is not opened: then the handshake is a full one, with its own alert.
+
+pub mod keys;
+mod session_value;
 
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use aws_lc_rs::digest::{SHA256, digest};
+use rustls::pki_types::UnixTime;
 use rustls::server::ProducesTickets;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
 
-tokio::task_local! {
-    /// Until when the client of this handshake may come back, in seconds since the epoch.
-    static GOOD_UNTIL: Cell<u64>;
-}
+use self::keys::TicketKeys;
+use self::session_value::SessionValue;
+use super::authorities::{FINGERPRINT_BYTES, Fingerprint};
+use super::client_auth::ClientVerifier;
 
-/// Runs a handshake. Within it, the client's verifier tells the tickets by [`limit_to`] how long they may be good: rustls
-/// shows neither to the other.
-pub(super) async fn with_tickets<F: Future>(handshake: F) -> F::Output {
-    GOOD_UNTIL.scope(Cell::new(u64::MAX), handshake).await
-}
-
-/// The client of this handshake may come back as long as all these certificates are in their time.
-pub(super) fn limit_to<'a>(certificates: impl Iterator<Item = CertificateDer<'a>>) {
-    let end = certificates.map(|certificate| not_after(&certificate)).min().unwrap_or(u64::MAX);
-    // Outside of a handshake, as in a test, no ticket is given out either.
-    let _ = GOOD_UNTIL.try_with(|good_until| good_until.set(end));
-}
-
-/// Seals tickets with keys of its own, which rotate, and opens those only that are still good.
+/// The tickets of one `TlsSni`.
 pub(super) struct Tickets {
-    sealed: Arc<dyn ProducesTickets>,
+    keys: Arc<TicketKeys>,
+    /// `namespace/name`.
+    tls_sni: String,
+    /// `None`: clients are asked for no certificate.
+    clients: Option<Arc<ClientVerifier>>,
 }
 
 impl Tickets {
-    /// With new keys.
-    ///
-    /// # Errors
-    ///
-    /// There are no random numbers.
-    pub(super) fn new() -> Result<Self, rustls::Error> {
-        Ok(Self { sealed: aws_lc_rs::Ticketer::new()? })
+    /// Sealed with these keys, for clients that are judged so.
+    pub(super) fn new(keys: Arc<TicketKeys>, tls_sni: &str, clients: Option<Arc<ClientVerifier>>) -> Self {
+        Self { keys, tls_sni: tls_sni.to_owned(), clients }
+    }
+
+    fn seal(&self, plain: &[u8], now: u64) -> Option<Vec<u8>> {
+        let session = SessionValue::read(plain)?;
+        let began = if session.is_tls12 { Opened::began(session.secret).unwrap_or(now) } else { now };
+        let trusted = self.clients.as_ref().map_or(&[][..], |clients| clients.authorities().to_remember());
+        let length = HEAD_BYTES + trusted.len() * FINGERPRINT_BYTES + plain.len();
+        if length > MOST_BYTES {
+            return None;
+        }
+        let mut sealed = Vec::with_capacity(length + ROOM_FOR_TAG);
+        sealed.extend(began.to_be_bytes());
+        sealed.extend(u16::try_from(trusted.len()).ok()?.to_be_bytes());
+        sealed.extend(trusted.as_flattened());
+        sealed.extend(plain);
+        self.keys.seal(&self.tls_sni, sealed, now)
+    }
+
+    fn open(&self, sealed: &[u8], now: UnixTime) -> Option<Vec<u8>> {
+        let seconds = now.as_secs();
+        let opened: Zeroizing<Vec<u8>> = self.keys.open(&self.tls_sni, sealed, seconds)?;
+        let (began, rest) = opened.split_first_chunk()?;
+        let began = u64::from_be_bytes(*began);
+        // Another replica's clock may be ahead.
+        if seconds.saturating_sub(began) >= u64::from(LIFETIME_SECONDS) {
+            return None;
+        }
+        let (count, rest) = rest.split_first_chunk()?;
+        let (trusted, plain) = rest.split_at_checked(usize::from(u16::from_be_bytes(*count)) * FINGERPRINT_BYTES)?;
+        let (trusted, _): (&[Fingerprint], _) = trusted.as_chunks();
+        let session = SessionValue::read(plain)?;
+        let holds = match &self.clients {
+            Some(clients) => clients.holds_still(trusted, &session.certificates, now),
+            None => trusted.is_empty() && session.certificates.is_empty(),
+        };
+        if !holds {
+            return None;
+        }
+        if session.is_tls12 {
+            Opened::remember(session.secret, began);
+        }
+        Some(plain.to_vec())
     }
 }
 
 impl ProducesTickets for Tickets {
     fn enabled(&self) -> bool {
-        self.sealed.enabled()
+        true
     }
 
     fn lifetime(&self) -> u32 {
-        self.sealed.lifetime()
+        LIFETIME_SECONDS
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        let good_until = GOOD_UNTIL.try_with(Cell::get).ok()?;
-        self.sealed.encrypt(&[&good_until.to_be_bytes(), plain].concat())
+        self.seal(plain, UnixTime::now().as_secs())
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        let opened = self.sealed.decrypt(cipher)?;
-        let (good_until, plain) = opened.split_first_chunk()?;
-        let good_until = u64::from_be_bytes(*good_until);
-        if UnixTime::now().as_secs() > good_until {
-            return None;
-        }
-        // For the ticket that takes this one's place.
-        GOOD_UNTIL.try_with(|limit| limit.set(good_until)).ok()?;
-        Some(plain.to_vec())
+        self.open(cipher, UnixTime::now())
     }
 }
 
 impl fmt::Debug for Tickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tickets").finish_non_exhaustive()
+        f.debug_struct("Tickets").field("tls_sni", &self.tls_sni).finish_non_exhaustive()
     }
 }
 
-/// The end of a certificate, in seconds since the epoch. What can't be read is over.
-fn not_after(certificate: &CertificateDer<'_>) -> u64 {
-    X509Certificate::from_der(certificate)
-        .ok()
-        .and_then(|(_, certificate)| u64::try_from(certificate.validity().not_after.timestamp()).ok())
-        .unwrap_or(0)
+/// The session of TLS 1.2 that this thread opened last. In TLS 1.2 a session that goes on keeps its secret and gets a new
+/// ticket in the same step; that ticket must not make it last longer. In TLS 1.3 each ticket has a secret of its own.
+#[derive(Clone, Copy)]
+struct Opened {
+    secret: [u8; 32],
+    began: u64,
 }
+
+thread_local! {
+    static LAST_OPENED: Cell<Option<Opened>> = const { Cell::new(None) };
+}
+
+impl Opened {
+    fn remember(secret: &[u8], began: u64) {
+        LAST_OPENED.set(fingerprint_of(secret).map(|secret| Self { secret, began }));
+    }
+
+    /// When the session with this secret began, if it is the one that was opened last.
+    fn began(secret: &[u8]) -> Option<u64> {
+        let opened = LAST_OPENED.take()?;
+        (Some(opened.secret) == fingerprint_of(secret)).then_some(opened.began)
+    }
+}
+
+fn fingerprint_of(secret: &[u8]) -> Option<[u8; 32]> {
+    digest(&SHA256, secret).as_ref().try_into().ok()
+}
+
+/// How long a session may go on without a full handshake: in TLS 1.2 from that on, in TLS 1.3 from the last time it went on.
+const LIFETIME_SECONDS: u32 = 12 * 60 * 60;
+
+/// When it began, and how many authorities follow.
+const HEAD_BYTES: usize = 8 + 2;
+
+/// A ticket comes back in a `ClientHello`, which has to stay of a size that clients can send. Who has so many certificates
+/// shows them each time.
+const MOST_BYTES: usize = 16_000;
+
+/// What the cipher puts at the end.
+const ROOM_FOR_TAG: usize = 16;
 
 #[cfg(test)]
-mod tests {
-    use super::{GOOD_UNTIL, Tickets, UnixTime, with_tickets};
-    use rustls::server::ProducesTickets;
+pub(super) mod testing;
 
-    async fn ticket(tickets: &Tickets, good_until: u64) -> Vec<u8> {
-        let sealed = with_tickets(async {
-            GOOD_UNTIL.with(|limit| limit.set(good_until));
-            tickets.encrypt(b"session")
-        });
-        sealed.await.expect("a ticket")
-    }
-
-    #[tokio::test]
-    async fn a_ticket_is_good_until_its_end() {
-        let tickets = Tickets::new().expect("tickets");
-        let ticket = ticket(&tickets, UnixTime::now().as_secs() + 60).await;
-        assert_eq!(with_tickets(async { tickets.decrypt(&ticket) }).await.as_deref(), Some(&b"session"[..]));
-    }
-
-    #[tokio::test]
-    async fn a_ticket_is_not_good_after_its_end() {
-        let tickets = Tickets::new().expect("tickets");
-        let ticket = ticket(&tickets, UnixTime::now().as_secs() - 1).await;
-        assert_eq!(with_tickets(async { tickets.decrypt(&ticket) }).await, None);
-    }
-
-    #[tokio::test]
-    async fn the_ticket_that_takes_another_s_place_ends_with_it() {
-        let tickets = Tickets::new().expect("tickets");
-        let end = UnixTime::now().as_secs() + 60;
-        let ticket = ticket(&tickets, end).await;
-        let next = with_tickets(async {
-            tickets.decrypt(&ticket);
-            GOOD_UNTIL.with(std::cell::Cell::get)
-        });
-        assert_eq!(next.await, end);
-    }
-
-    #[tokio::test]
-    async fn a_ticket_of_other_keys_is_not_opened() {
-        let ticket = ticket(&Tickets::new().expect("tickets"), u64::MAX).await;
-        let others = Tickets::new().expect("tickets");
-        assert_eq!(with_tickets(async { others.decrypt(&ticket) }).await, None);
-    }
-}
+#[cfg(test)]
+mod tests;

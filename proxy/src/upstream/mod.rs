@@ -1,16 +1,23 @@
 //! Where a route's clients go: the endpoints that its services and nodes mean, and what chooses among them.
 //!
 //! - [`Upstream`]: the groups and endpoints, immutable within a snapshot.
+//! - [`load`]: how many connections an endpoint has.
+//! - [`names`]: DNS names, resolved.
 //! - [`turns`]: whose turn it is, each worker's own.
 
+pub(crate) mod load;
+pub(crate) mod names;
 pub(crate) mod turns;
 
 use std::fmt;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use streamgate_crds::stream_route::{HashKey, LoadBalancer, LoadBalancerType};
 
+use self::load::Load;
+use self::names::Name;
 use crate::balance::{EndpointIndex, Group, Rendezvous};
 
 /// The endpoints of a route, and how they are balanced.
@@ -31,28 +38,41 @@ pub enum Choice {
     RoundRobin,
     /// By the hash of a key.
     ConsistentHash(HashKey, Arc<Rendezvous>),
+    /// The one with the fewest connections for its weight.
+    LeastConnections,
+    /// Of two that are drawn, the one with fewer connections.
+    Random2,
 }
 
 /// One peer that takes clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Its pod's name, its node's name, or host and port.
     pub identity: String,
     /// Where it can be reached.
     pub target: Target,
+    /// Its connections, shared by all that have this endpoint.
+    pub load: Arc<Load>,
+}
+
+impl PartialEq for Endpoint {
+    /// How many connections it has now is no part of what it is.
+    fn eq(&self, other: &Self) -> bool {
+        self.identity == other.identity && self.target == other.target
+    }
 }
 
 /// Where an endpoint can be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// At these addresses, the first before the others.
     Addresses(Vec<SocketAddr>),
     /// At what this name resolves to, at this port.
-    Name(String, u16),
+    Name(Arc<Name>, u16),
 }
 
 /// A group in the making: its identity, its weight, its endpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Members {
     /// What the group is called.
     pub identity: String,
@@ -78,6 +98,8 @@ impl Upstream {
             LoadBalancerType::ConsistentHash => {
                 Choice::ConsistentHash(load_balancer.key(), Arc::new(Rendezvous::new(&groups)))
             }
+            LoadBalancerType::LeastConnections => Choice::LeastConnections,
+            LoadBalancerType::Random2 => Choice::Random2,
         };
         Self { groups, endpoints: members.into_iter().map(|group| group.endpoints).collect(), choice }
     }
@@ -85,6 +107,11 @@ impl Upstream {
     /// The endpoint at an index out of [`Upstream::groups`].
     pub fn endpoint(&self, index: EndpointIndex) -> Option<&Endpoint> {
         self.endpoints.get(index.group)?.get(index.endpoint)
+    }
+
+    /// How many connections the endpoint at an index has now.
+    pub fn connections(&self, index: EndpointIndex) -> u64 {
+        self.endpoint(index).map_or(0, |endpoint| endpoint.load.connections())
     }
 
     /// Whether the endpoint at an index is one of `tried`, also where two groups have the same one.
@@ -106,11 +133,11 @@ impl Upstream {
 impl PartialEq for Upstream {
     /// The choice follows from the groups and the key.
     fn eq(&self, other: &Self) -> bool {
-        let key = |upstream: &Self| match upstream.choice {
-            Choice::RoundRobin => None,
-            Choice::ConsistentHash(key, _) => Some(key),
+        let is_same_choice = match (&self.choice, &other.choice) {
+            (Choice::ConsistentHash(key, _), Choice::ConsistentHash(other_key, _)) => key == other_key,
+            (choice, other_choice) => mem::discriminant(choice) == mem::discriminant(other_choice),
         };
-        self.groups == other.groups && self.endpoints == other.endpoints && key(self) == key(other)
+        is_same_choice && self.groups == other.groups && self.endpoints == other.endpoints
     }
 }
 
@@ -121,7 +148,7 @@ impl fmt::Display for Target {
                 let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 f.write_str(&addresses.join(", "))
             }
-            Self::Name(host, port) => write!(f, "{host}:{port}"),
+            Self::Name(name, port) => write!(f, "{}:{port}", name.host()),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Whose turn it is, for the routes that go `RoundRobin`: a worker's own, carried from one snapshot to the next.
+//! Whose turn it is, for the routes that go `RoundRobin`: a worker's own, carried from one snapshot to the next. For those
+//! that leave it to chance, the worker's dice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::config::snapshot::{Route, Snapshot};
 pub(crate) struct Turns {
     /// Which worker this is, from 0: each begins elsewhere.
     worker: usize,
+    random: fastrand::Rng,
     /// By the route's label.
     by_route: HashMap<Arc<str>, (Arc<[Group]>, RoundRobin)>,
     /// Of the snapshot whose routes are known to be all that are kept.
@@ -46,6 +48,11 @@ impl Turns {
             None => turns.pick(skip),
             Some(&failed) => turns.pick_after(failed, skip),
         }
+    }
+
+    /// A number below this one, any as likely as another; 0 for 0.
+    pub(crate) fn draw(&mut self, below: u64) -> u64 {
+        if below == 0 { 0 } else { self.random.u64(..below) }
     }
 
     fn forget_what_is_gone(&mut self, snapshot: &Snapshot) {

@@ -4,11 +4,14 @@ use anyhow::Result;
 use streamgate_tests::config_dir::ConfigDir;
 use streamgate_tests::proxy::{Listener, Proxy};
 
+mod by_load;
 mod failover;
 pub(crate) mod fleet;
 mod hashing;
 mod keys;
 mod names;
+mod replicas;
+mod resolving;
 mod services;
 mod turns;
 

@@ -1,6 +1,7 @@
 //! Every manifest of `examples/` does what its comment says.
 
 pub(crate) mod device;
+mod holding;
 pub(crate) mod ports;
 mod routes;
 pub(crate) mod stage;
@@ -15,7 +16,11 @@ use streamgate_tests::workspace;
 
 #[test]
 fn no_example_is_left_out() -> Result<()> {
-    let tests = concat!(include_str!("examples/routes.rs"), include_str!("examples/tlssnis.rs"));
+    let tests = concat!(
+        include_str!("examples/routes.rs"),
+        include_str!("examples/holding.rs"),
+        include_str!("examples/tlssnis.rs")
+    );
     for folder in ["routes", "tlssnis"] {
         for entry in fs::read_dir(workspace().join("examples").join(folder))? {
             let path = format!("\"{folder}/{}\"", entry?.file_name().to_string_lossy());

@@ -13,6 +13,8 @@ use streamgate_tests::{wait, wire};
 use crate::tls::fixture::{LISTENER, Site, TLS, Tls, access_lines, connect, is_served, s_client};
 
 mod reload;
+mod revocation;
+mod shared_keys;
 
 const NAME: &str = "one.devices.example";
 const OTHER_NAME: &str = "two.devices.example";

@@ -2,6 +2,7 @@
 //! handshake stand on.
 
 use std::fs;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
 use anyhow::{Context, Result, bail};
@@ -61,6 +62,15 @@ impl Site {
 
     /// The same with another mode of client authentication.
     pub(crate) fn start_with_client_auth(spec: &str, mode: &str) -> Result<Self> {
+        Self::build(spec, mode, &[])
+    }
+
+    /// The same as [`Site::start`], with further flags of the proxy.
+    pub(crate) fn start_with_flags(spec: &str, flags: &[&str]) -> Result<Self> {
+        Self::build(spec, "Require", flags)
+    }
+
+    fn build(spec: &str, mode: &str, flags: &[&str]) -> Result<Self> {
         let config = ConfigDir::new()?;
         let authority = CertificateAuthority::new("Acme CA")?;
         config.secret("acme", "server", &authority.server(&[SERVER_NAME])?.tls_secret())?;
@@ -77,7 +87,8 @@ impl Site {
             ),
         )?;
         config.stream_route("acme", "devices", spec)?;
-        let proxy = Proxy::start(&config, &[Listener::mqtt("plain"), Listener::mqtts("mqtts")])?;
+        let listeners = [Listener::mqtt("plain"), Listener::mqtts("mqtts")];
+        let proxy = Proxy::start_with(&config, &listeners, flags)?;
         let device = authority.device(DEVICE_NAME)?;
         let client = |version| TlsClient::with_versions(&authority, SERVER_NAME, Some(&device), &[version]);
         let (client_12, client_13) = (client(&rustls::version::TLS12)?, client(&rustls::version::TLS13)?);
@@ -192,21 +203,45 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Through a new proxy, with the CONNECT sent and read at the broker.
+    /// Through a new proxy, with the CONNECT (of MQTT 3.1.1) answered by the broker and the answer read by the device.
     pub(crate) fn start(way: Way, connect: &[u8]) -> Result<Self> {
+        Self::start_with(way, "", connect, &wire::CONNACK_V311)
+    }
+
+    /// The same with further fields of `upstream` and the broker's answer given.
+    pub(crate) fn start_with(way: Way, more: &str, connect: &[u8], connack: &[u8]) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let site = Site::before(&[listener.local_addr()?])?;
+        let port = listener.local_addr()?.port();
+        let node = format!("{{name: broker-0, host: 127.0.0.1, port: {port}}}");
+        let site = Site::start(&format!("{ALL_LEVELS}\nupstream: {{nodes: [{node}], {more}}}"))?;
         let mut device = site.dial(way)?;
-        device.write_all(connect)?;
-        device.flush()?;
-        let mut broker = accept(&listener)?;
-        let packet = wire::read_packet(&mut broker, wait::SOON)?;
-        if packet.bytes != connect {
-            bail!("the broker got another CONNECT");
-        }
+        let broker = let_in(&listener, &mut device, connect, connack)?;
         let source = device.local_address()?;
         Ok(Self { site, device, source, broker })
     }
+}
+
+/// Has a device send its CONNECT and the broker at `listener` answer it, by this CONNACK. Gives the broker's side.
+///
+/// # Errors
+/// When either gets something else than the other has sent.
+pub(crate) fn let_in(
+    listener: &TcpListener,
+    device: &mut impl Peer,
+    connect: &[u8],
+    connack: &[u8],
+) -> Result<TcpStream> {
+    device.write_all(connect)?;
+    device.flush()?;
+    let mut broker = accept(listener)?;
+    if wire::read_packet(&mut broker, wait::SOON)?.bytes != connect {
+        bail!("the broker got another CONNECT");
+    }
+    broker.write_all(connack)?;
+    if wire::read_packet(device, wait::SOON)?.bytes != connack {
+        bail!("the device got another CONNACK");
+    }
+    Ok(broker)
 }
 
 /// Accepts one connection.

@@ -183,6 +183,21 @@ fn start(groups: &[Group]) -> RoundRobin {
     RoundRobin::new(Arc::from(groups))
 }
 
+#[test]
+fn where_one_of_two_fails_it_is_not_every_clients_first_choice() {
+    let groups = groups(&[("service", 1, "dead alive")]);
+    let mut turns = start(&groups);
+    let mut firsts = Vec::new();
+    for _ in 0..4 {
+        let first = turns.pick(|_| false).unwrap();
+        firsts.push(names(&groups, first).1);
+        if names(&groups, first).1 == "dead" {
+            turns.pick_after(first, |index| index == first).unwrap();
+        }
+    }
+    assert_eq!(firsts, ["dead", "alive", "dead", "alive"]);
+}
+
 /// Who serves the next clients.
 fn rotation(groups: &[Group], clients: usize) -> String {
     names_of(&mut start(groups), groups, clients)

@@ -12,11 +12,23 @@ use super::sentences;
 use crate::config::endpoints::{Resolved, ServiceEndpoints};
 use crate::config::folder::Folder;
 use crate::config::snapshot::{Route, label};
+use crate::upstream::load::Loads;
+use crate::upstream::names::Names;
 use crate::upstream::{Endpoint, Members, Target, Upstream};
 
 /// The routes, each kept as long as what it is made of stays the same.
-#[derive(Debug, Default)]
-pub(super) struct Routes(HashMap<ObjectRef, Made>);
+#[derive(Debug)]
+pub(super) struct Routes {
+    made: HashMap<ObjectRef, Made>,
+    endpoints: EndpointMaker,
+}
+
+/// Makes endpoints: who is the same has the same count of connections and the same resolved name.
+#[derive(Debug)]
+struct EndpointMaker {
+    loads: Loads,
+    names: Arc<Names>,
+}
 
 /// A route, and what it was made of.
 #[derive(Debug)]
@@ -26,6 +38,10 @@ struct Made {
 }
 
 impl Routes {
+    pub(super) fn new(names: Arc<Names>) -> Self {
+        Self { made: HashMap::new(), endpoints: EndpointMaker { loads: Loads::default(), names } }
+    }
+
     /// Makes routes of `StreamRoute`s, the oldest first. One of whose listeners there is none is left out; one that refers to
     /// what isn't there is refused, and goes on with the endpoints that are.
     pub(super) fn resolve(
@@ -35,7 +51,7 @@ impl Routes {
         endpoints: &Folder<ServiceEndpoints>,
         refused: &mut Vec<Refusal>,
     ) -> Vec<Arc<Route>> {
-        let mut before = std::mem::take(&mut self.0);
+        let mut before = std::mem::take(&mut self.made);
         let mut routes = Vec::with_capacity(stream_routes.len());
         for stream_route in stream_routes {
             let object = stream_route.reference();
@@ -43,10 +59,13 @@ impl Routes {
                 refused.push(Refusal { object, reason: Reason::NoMatchingListener, message });
                 continue;
             }
-            let made = make(&object, stream_route.spec, endpoints, before.remove(&object), refused);
+            let made =
+                make(&object, stream_route.spec, endpoints, before.remove(&object), &mut self.endpoints, refused);
             routes.push(Arc::clone(&made.route));
-            self.0.insert(object, made);
+            self.made.insert(object, made);
         }
+        drop(before);
+        self.endpoints.loads.sweep();
         routes
     }
 }
@@ -56,6 +75,7 @@ fn make(
     spec: StreamRouteSpec,
     endpoints: &Folder<ServiceEndpoints>,
     before: Option<Made>,
+    maker: &mut EndpointMaker,
     refused: &mut Vec<Refusal>,
 ) -> Made {
     let services: Vec<_> =
@@ -72,9 +92,9 @@ fn make(
         Some(made) if is_same(&made) => return made,
         before => before.map(|made| made.route),
     };
-    let of_services =
-        spec.upstream.services.iter().zip(&services).map(|(service, known)| of_service(service, known.as_deref()));
-    let members = of_services.chain(spec.upstream.nodes.iter().map(of_node)).collect();
+    let of_services = spec.upstream.services.iter().zip(&services);
+    let mut members: Vec<_> = of_services.map(|(service, known)| maker.of_service(service, known.as_deref())).collect();
+    members.extend(spec.upstream.nodes.iter().map(|node| maker.of_node(node)));
     let upstream = Upstream::new(members, &spec.upstream.load_balancer);
     let route = Route { object: object.clone(), label: label(object), spec, upstream };
     let route = match before {
@@ -106,30 +126,39 @@ fn fault(
     }
 }
 
-fn of_service(service: &ServiceRef, known: Option<&ServiceEndpoints>) -> Members {
-    let endpoints = match known.map(|known| known.resolve(&service.port)) {
-        Some(Ok(Resolved::Endpoints(endpoints))) => endpoints
-            .into_iter()
-            .map(|endpoint| Endpoint { identity: endpoint.identity, target: Target::Addresses(endpoint.addresses) })
-            .collect(),
-        Some(Ok(Resolved::External { host, port })) => {
-            vec![Endpoint { identity: format!("{host}:{port}"), target: target(&host, port) }]
+impl EndpointMaker {
+    fn of_service(&mut self, service: &ServiceRef, known: Option<&ServiceEndpoints>) -> Members {
+        let endpoints = match known.map(|known| known.resolve(&service.port)) {
+            Some(Ok(Resolved::Endpoints(endpoints))) => endpoints
+                .into_iter()
+                .map(|endpoint| self.endpoint(endpoint.identity, Target::Addresses(endpoint.addresses)))
+                .collect(),
+            Some(Ok(Resolved::External { host, port })) => {
+                let target = self.target(&host, port);
+                vec![self.endpoint(format!("{host}:{port}"), target)]
+            }
+            Some(Err(_)) | None => Vec::new(),
+        };
+        Members { identity: format!("{}:{}", service.name, service.port), weight: service.weight, endpoints }
+    }
+
+    fn of_node(&mut self, node: &Node) -> Members {
+        let identity = node.identity();
+        let target = self.target(&node.host, node.port);
+        let endpoint = self.endpoint(identity.clone(), target);
+        Members { identity, weight: node.weight, endpoints: vec![endpoint] }
+    }
+
+    fn target(&self, host: &str, port: u16) -> Target {
+        match host.parse::<IpAddr>() {
+            Ok(address) => Target::Addresses(vec![SocketAddr::new(address, port)]),
+            Err(_) => Target::Name(self.names.get(host), port),
         }
-        Some(Err(_)) | None => Vec::new(),
-    };
-    Members { identity: format!("{}:{}", service.name, service.port), weight: service.weight, endpoints }
-}
+    }
 
-fn of_node(node: &Node) -> Members {
-    let identity = node.identity();
-    let endpoint = Endpoint { identity: identity.clone(), target: target(&node.host, node.port) };
-    Members { identity, weight: node.weight, endpoints: vec![endpoint] }
-}
-
-fn target(host: &str, port: u16) -> Target {
-    match host.parse::<IpAddr>() {
-        Ok(address) => Target::Addresses(vec![SocketAddr::new(address, port)]),
-        Err(_) => Target::Name(host.to_owned(), port),
+    fn endpoint(&mut self, identity: String, target: Target) -> Endpoint {
+        let load = self.loads.of(&identity, &target);
+        Endpoint { identity, target, load }
     }
 }
 

@@ -277,3 +277,26 @@ fn the_revision_is_echoed() -> io::Result<()> {
     assert_eq!(fixture.load()?.revision.as_deref(), Some("42/7"));
     Ok(())
 }
+
+#[test]
+fn a_symlink_that_leads_nowhere_keeps_what_was_there_and_is_named() -> io::Result<()> {
+    let mut fixture = Fixture::with_acme()?;
+    fixture.load()?;
+    fixture.remove("streamroutes/acme.devices.yaml")?;
+    symlink("nowhere", fixture.folder.path().join("streamroutes/acme.devices.yaml"))?;
+    let snapshot = fixture.load()?;
+    assert_eq!(reasons(&snapshot), [("StreamRoute acme/devices".to_owned(), "Invalid")]);
+    assert!(snapshot.routes.has("acme/devices"));
+    Ok(())
+}
+
+#[test]
+fn a_mistake_in_an_endpoints_file_is_one_problem() -> io::Result<()> {
+    let mut fixture = Fixture::with_acme()?;
+    let upstream = "services: [{name: broker, port: mqtt}]";
+    fixture.write("streamroutes/acme.devices.yaml", &route("snis: [x.example]", upstream))?;
+    fixture.write("endpoints/acme.broker.yaml", "kind: Nothing")?;
+    fixture.load()?;
+    assert_eq!(fixture.loader.problems().len(), 1, "{:?}", fixture.loader.problems());
+    Ok(())
+}

@@ -82,6 +82,7 @@ fn every_metric_is_there_with_its_type() -> Result<()> {
         "received_bytes",
         "sent_bytes",
         "config_loads",
+        "panics",
     ];
     let gauges = [
         "connections_active",
@@ -110,7 +111,7 @@ fn a_connection_counts_as_it_comes_and_as_it_goes() -> Result<()> {
     wait_for(&proxy, "streamgate_connections_active{listener=\"plain\"}", 1)?;
     let connects = "streamgate_connects_total{listener=\"plain\",route=\"acme/all\",level=\"4\"}";
     wait_for(&proxy, connects, 1)?;
-    wait_for(&proxy, "streamgate_upstream_attempts_total{route=\"acme/all\",reason=\"Connected\"}", 1)?;
+    wait_for(&proxy, "streamgate_upstream_attempts_total{route=\"acme/all\",reason=\"Answered\"}", 1)?;
     stream.write_all(&wire::DISCONNECT)?;
     stream.end_sending()?;
     let ended = "streamgate_connections_ended_total{listener=\"plain\",route=\"acme/all\",reason=\"ClientClosed\"}";

@@ -168,6 +168,8 @@ fn the_help_of_run_names_all_fields_of_the_bootstrap_file() -> Result<()> {
         "--admin",
         "--workers",
         "--client-hello-timeout",
+        "--drain-delay",
+        "--drain-time",
         "--log-format",
         "--denied-upstreams",
     ] {

@@ -54,9 +54,13 @@ spec:
 fn every_connack_is_the_one_of_its_row() -> Result<()> {
     let mut stage = Stage::start(Manifests::read(MANIFESTS)?)?;
     let rows = Page::read("docs/refusals.md")?.table("CONNACK");
-    ensure!(rows.len() == 10, "{rows:?}");
+    ensure!(rows.len() == 11, "{rows:?}");
     for row in rows {
         let end = row[3].trim_matches('`');
+        if end == "Overloaded" {
+            // It takes a proxy without open files, which is another test's.
+            continue;
+        }
         for (version, told) in [(Version::V311, &row[1]), (Version::V5, &row[2])] {
             let wanted = match told.strip_prefix("0x") {
                 Some(code) => Met::Code(u8::from_str_radix(code, 16)?),

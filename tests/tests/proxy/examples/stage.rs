@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -126,6 +127,11 @@ impl Stage {
         Self::start_with(Manifests::example(path)?, &["--workers", "1"]).with_context(|| path.to_owned())
     }
 
+    /// The same with further flags of the proxy.
+    pub(crate) fn example_with_flags(path: &str, flags: &[&str]) -> Result<Self> {
+        Self::start_with(Manifests::example(path)?, flags).with_context(|| path.to_owned())
+    }
+
     /// Starts the proxy on manifests, with the listeners `mqtts` and `plain`.
     pub(crate) fn start(manifests: Manifests) -> Result<Self> {
         Self::start_with(manifests, &[])
@@ -203,6 +209,18 @@ impl Authorities {
                 config.secret(&namespace, name, &keys)?;
             }
         }
+        if let Some(crl) = &tls_sni.spec.client_auth.crl {
+            let name = crl.config_map_name.as_deref().context("a list of an example is in a ConfigMap of its own")?;
+            self.revoke(config, &namespace, name, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Writes the list of the devices that are revoked, by their serial numbers, which ends tomorrow.
+    pub(crate) fn revoke(&self, config: &ConfigDir, namespace: &str, name: &str, serials: &[u64]) -> Result<()> {
+        let tomorrow = SystemTime::now() + Duration::from_hours(24);
+        let list = self.devices.revocation_list(serials, tomorrow)?;
+        config.config_map(namespace, name, &[("ca.crl", list.as_bytes())])?;
         Ok(())
     }
 

@@ -98,6 +98,18 @@ fn shared_with_all_lets_a_route_of_another_namespace_attach() -> Result<()> {
 }
 
 #[test]
+fn revocation_list_turns_away_who_is_on_it() -> Result<()> {
+    let mut stage = Stage::example("tlssnis/revocation-list.yaml")?;
+    let credentials = stage.authorities.device(&Leaf::device("sensor-1"))?;
+    let device = Device::new("sensor-1").named(NAME).certificate(credentials.clone());
+    meets(&mut stage, &device, &Met::Code(0))?;
+    let before = stage.proxy.generation();
+    stage.authorities.revoke(&stage.config, "acme", "acme-crl", &[credentials.serial()])?;
+    stage.proxy.wait_for_generation_after(before)?;
+    meets(&mut stage, &device, &Met::Alert(44))
+}
+
+#[test]
 fn tls13_only_turns_older_devices_away() -> Result<()> {
     let mut stage = Stage::example("tlssnis/tls13-only.yaml")?;
     let device = stage.device("modern.acme.example", "sensor-1")?;

@@ -4,12 +4,11 @@ use std::io::Write;
 use std::net::Shutdown;
 
 use anyhow::{Context, Result};
-use streamgate_tests::fake_broker::{Answer, FakeBroker};
 use streamgate_tests::wait;
 use streamgate_tests::wire::{self, StreamEnd};
 
 use super::{connect, expect, noise, send, start};
-use crate::site::{Pair, Site, Way, accept, socket_state};
+use crate::site::{Pair, Site, Way, let_in, socket_state};
 
 const NOTHING_MORE: (Vec<u8>, StreamEnd) = (Vec::new(), StreamEnd::Closed);
 
@@ -142,30 +141,8 @@ fn tls_pair(way: Way) -> Result<TlsPair> {
     let site = Site::before(&[listener.local_addr()?])?;
     let socket = wire::connect_tcp(site.proxy.address("mqtts"))?;
     let mut device = site.tls_client(way).context("TLS")?.handshake(socket.try_clone()?)?;
-    send(&mut device, &connect())?;
-    let mut broker = accept(&listener)?;
-    expect(&mut broker, &connect())?;
+    let broker = let_in(&listener, &mut device, &connect(), &wire::CONNACK_V311)?;
     Ok((site, socket, device, broker))
-}
-
-#[test]
-fn a_broker_that_closes_before_its_connack_ends_the_devices_connection() -> Result<()> {
-    for answer in [Answer::Close, Answer::CloseAtOnce] {
-        let broker = FakeBroker::start(answer)?;
-        let mut site = Site::before(&[broker.address()])?;
-        for way in Way::ALL {
-            let mut device = site.dial(way)?;
-            let source = device.local_address()?;
-            send(&mut device, &connect())?;
-            let (bytes, end) = wire::read_to_end(&mut device, wait::SOON);
-            assert_eq!(bytes, b"", "{way:?}");
-            assert_ne!(end, StreamEnd::StillOpen, "{way:?}");
-            drop(device);
-            let line = site.access_line(way, source)?;
-            assert!(line["end"] == "BrokerClosed" || line["end"] == "BrokerError", "{way:?}: {line}");
-        }
-    }
-    Ok(())
 }
 
 /// Either side may take new keys at any time (RFC 8446, section 4.6.3).

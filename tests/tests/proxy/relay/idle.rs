@@ -11,7 +11,7 @@ use streamgate_tests::wait;
 use streamgate_tests::wire::{self, Connect, StreamEnd, Version};
 
 use super::{connect, expect, median, noise, send, start};
-use crate::site::{Pair, Site, Way, accept, recorder};
+use crate::site::{Pair, Site, Way, let_in, recorder};
 
 /// How long a proxy is watched that has nothing to do.
 const WATCHED: Duration = Duration::from_millis(500);
@@ -126,9 +126,7 @@ fn connections_that_carry_much_leave_others_prompt() -> Result<()> {
     let is_over = AtomicBool::new(false);
     let dial = |way| -> Result<_> {
         let mut device = site.dial(way)?;
-        send(&mut device, &connect())?;
-        let mut broker = accept(&listener)?;
-        expect(&mut broker, &connect())?;
+        let broker = let_in(&listener, &mut device, &connect(), &wire::CONNACK_V311)?;
         Ok((device, broker))
     };
     let block = noise(3, 1_000_003);

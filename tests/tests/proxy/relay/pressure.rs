@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use streamgate_tests::wait;
-use streamgate_tests::wire;
+use streamgate_tests::wire::{self, Connect, Peer, Version};
 
 use super::{connect, noise, start};
-use crate::site::{Pair, Site, Way, accept};
+use crate::site::{Pair, Site, Way, accept, let_in};
 
 /// What the buffers of the kernel may take on the way, on any machine.
 const KERNEL_BYTES: usize = 192 << 20;
@@ -72,14 +72,12 @@ fn a_broker_that_does_not_read_holds_the_device_back() -> Result<()> {
     let site = Site::before(&[listener.local_addr()?])?;
     let block = noise(3, 1_000_003);
     let mut device = wire::connect_tcp(site.proxy.address("plain"))?;
-    device.write_all(&connect())?;
-    let mut broker = accept(&listener)?;
+    let mut broker = let_in(&listener, &mut device, &connect(), &wire::CONNACK_V311)?;
     let before = site.memory_bytes()?;
     let taken = fill(&device.try_clone()?, &mut device, &block)?;
     let after = site.memory_bytes()?;
     assert!(after < before + PROXY_BYTES, "the proxy grew from {before} to {after} bytes, {taken} were taken");
     broker.set_read_timeout(Some(wait::SOON))?;
-    assert_eq!(wire::read_packet(&mut broker, wait::SOON)?.bytes, connect());
     empty(&mut broker, &block, taken)
 }
 
@@ -105,20 +103,70 @@ fn a_broker_that_does_not_read_holds_a_device_under_tls_back() -> Result<()> {
     let block = noise(3, 1_000_003);
     let socket = wire::connect_tcp(site.proxy.address("mqtts"))?;
     let mut device = site.tls_client(Way::Tls13).context("TLS")?.handshake(socket.try_clone()?)?;
-    device.write_all(&connect())?;
-    device.flush()?;
-    let mut broker = accept(&listener)?;
+    let mut broker = let_in(&listener, &mut device, &connect(), &wire::CONNACK_V311)?;
     let before = site.memory_bytes()?;
     let taken = fill(&socket, &mut device, &block)?;
     let after = site.memory_bytes()?;
     assert!(after < before + PROXY_BYTES, "the proxy grew from {before} to {after} bytes, {taken} were taken");
     broker.set_read_timeout(Some(wait::SOON))?;
-    assert_eq!(wire::read_packet(&mut broker, wait::SOON)?.bytes, connect());
     // What rustls still holds on the device's side is sent while the broker reads.
     socket.set_write_timeout(Some(wait::SOON))?;
     let flusher = thread::spawn(move || device.flush());
     empty(&mut broker, &block, taken)?;
     Ok(flusher.join().map_err(|_| anyhow::anyhow!("the device's side failed"))??)
+}
+
+/// Until the broker has answered the CONNECT, the device's further bytes wait in the kernel's buffers.
+#[test]
+fn a_broker_that_has_not_answered_yet_holds_the_device_back() -> Result<()> {
+    for way in Way::BOTH {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let node = format!("{{name: broker-0, host: 127.0.0.1, port: {}}}", listener.local_addr()?.port());
+        let site = Site::start(&format!("upstream: {{nodes: [{node}], connackTimeout: 60s}}"))?;
+        let block = noise(3, 1_000_003);
+        let socket = wire::connect_tcp(site.proxy.address(way.listener()))?;
+        let mut device: Box<dyn Peer + Send> = match site.tls_client(way) {
+            None => Box::new(socket.try_clone()?),
+            Some(client) => Box::new(client.handshake(socket.try_clone()?)?),
+        };
+        super::send(&mut device, &connect())?;
+        let mut broker = accept(&listener)?;
+        assert_eq!(wire::read_packet(&mut broker, wait::SOON)?.bytes, connect());
+        let before = site.memory_bytes()?;
+        let taken = fill(&socket, &mut device, &block)?;
+        let after = site.memory_bytes()?;
+        assert!(after < before + PROXY_BYTES, "{way:?}: from {before} to {after} bytes, {taken} were taken");
+        broker.set_nonblocking(true)?;
+        let early = broker.peek(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(early, Err(ErrorKind::WouldBlock), "{way:?}: something came before the CONNACK");
+        broker.set_nonblocking(false)?;
+        broker.set_read_timeout(Some(wait::SOON))?;
+        broker.write_all(&wire::CONNACK_V311)?;
+        socket.set_write_timeout(Some(wait::SOON))?;
+        let flusher = thread::spawn(move || device.flush().map(|()| device));
+        empty(&mut broker, &block, taken).with_context(|| format!("{way:?}"))?;
+        let mut device = flusher.join().map_err(|_| anyhow::anyhow!("the device's side failed"))??;
+        super::expect(&mut device, &wire::CONNACK_V311)?;
+    }
+    Ok(())
+}
+
+/// Its ping may be behind the bytes that the broker does not take: it misses no keep-alive by that.
+#[test]
+fn a_device_that_is_held_back_is_not_silent() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let site = Site::before(&[listener.local_addr()?])?;
+    let block = noise(3, 1_000_003);
+    let mut device = wire::connect_tcp(site.proxy.address("plain"))?;
+    let connect = Connect::new(Version::V311, "sensor").keep_alive(1).bytes();
+    let mut broker = let_in(&listener, &mut device, &connect, &wire::CONNACK_V311)?;
+    let taken = fill(&device.try_clone()?, &mut device, &block)?;
+    // It would have been ended after 4 seconds.
+    thread::sleep(Duration::from_secs(7));
+    broker.set_read_timeout(Some(wait::SOON))?;
+    empty(&mut broker, &block, taken)?;
+    super::send(&mut broker, b"still there")?;
+    super::expect(&mut device, b"still there")
 }
 
 /// One direction that is held back leaves the other free.
@@ -144,9 +192,7 @@ fn connections_that_are_held_back_leave_others_free() -> Result<()> {
     let block = noise(3, 1_000_003);
     let dial = |way| -> Result<_> {
         let mut device = site.dial(way)?;
-        super::send(&mut device, &connect())?;
-        let mut broker = accept(&listener)?;
-        super::expect(&mut broker, &connect())?;
+        let broker = let_in(&listener, &mut device, &connect(), &wire::CONNACK_V311)?;
         Ok((device, broker))
     };
     let mut held = Vec::new();

@@ -5,7 +5,7 @@ use super::{
 };
 
 /// Makes a change of one file, and waits until it is applied.
-fn change(proxy: &Proxy, make: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(super) fn change(proxy: &Proxy, make: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = proxy.generation();
     make()?;
     proxy.wait_for_generation_after(before)?;
@@ -26,7 +26,7 @@ fn known_devices(site: &Site, proxy: &Proxy, devices: Option<&CertificateAuthori
     Ok(known)
 }
 
-fn assert_refused(known: &[Device], proxy: &Proxy, alerts: [u8; 2]) -> Result<()> {
+pub(super) fn assert_refused(known: &[Device], proxy: &Proxy, alerts: [u8; 2]) -> Result<()> {
     for (device, alert) in known.iter().zip(alerts) {
         let session = device.come_back(proxy, NAME)?;
         assert_eq!(session.alert, Some(alert), "{:?}: {session:?}", device.tls);
@@ -38,6 +38,14 @@ fn assert_served(known: &[Device], proxy: &Proxy) -> Result<()> {
     for device in known {
         let session = device.come_back(proxy, NAME)?;
         assert!(is_served(&session), "{:?}: {session:?}", device.tls);
+    }
+    Ok(())
+}
+
+fn assert_resumed(known: &[Device], proxy: &Proxy) -> Result<()> {
+    for device in known {
+        let session = device.come_back(proxy, NAME)?;
+        assert!(is_served(&session) && session.reused, "{:?}: {session:?}", device.tls);
     }
     Ok(())
 }
@@ -120,23 +128,23 @@ fn a_name_that_moves_to_another_tls_sni_takes_no_session_along() -> Result<()> {
 }
 
 #[test]
-fn a_known_device_is_served_after_the_server_s_certificate_was_renewed() -> Result<()> {
+fn a_renewed_certificate_of_the_server_costs_no_session() -> Result<()> {
     let (site, devices) = site_with(CLIENT_AUTH)?;
     let proxy = site.start()?;
     let known = known_devices(&site, &proxy, Some(&devices))?;
     let renewed = site.authority.server(&[NAME])?;
     change(&proxy, || site.config.secret("acme", "devices-tls", &renewed.tls_secret()).map(drop))?;
-    assert_served(&known, &proxy)
+    assert_resumed(&known, &proxy)
 }
 
 #[test]
-fn a_known_device_is_served_after_a_further_authority_was_trusted() -> Result<()> {
+fn a_further_authority_costs_no_session() -> Result<()> {
     let (site, devices) = site_with(CLIENT_AUTH)?;
     let proxy = site.start()?;
     let known = known_devices(&site, &proxy, Some(&devices))?;
     let further = CertificateAuthority::new("Further CA")?;
     change(&proxy, || site.trust("acme", "device-ca", &[&devices, &further]).map(drop))?;
-    assert_served(&known, &proxy)
+    assert_resumed(&known, &proxy)
 }
 
 #[test]
@@ -147,9 +155,55 @@ fn a_change_elsewhere_costs_no_session() -> Result<()> {
     // Another TlsSni comes, and the route of this one changes.
     change(&proxy, || site.serve("globex", "meters", &["meters.example"], "").map(drop))?;
     change(&proxy, || site.route("acme", "mqtt: {connectTimeout: 9s}").map(drop))?;
+    assert_resumed(&known, &proxy)
+}
+
+#[test]
+fn an_authority_issued_anew_with_its_name_and_key_costs_no_session() -> Result<()> {
+    let (site, devices) = site_with(CLIENT_AUTH)?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    // By itself it would be no change at all.
+    let further = CertificateAuthority::new("Further CA")?;
+    change(&proxy, || site.trust("acme", "device-ca", &[&devices.renewed()?, &further]).map(drop))?;
+    assert_resumed(&known, &proxy)
+}
+
+#[test]
+fn a_session_is_a_full_handshake_once_an_authority_was_taken_away() -> Result<()> {
+    let (site, devices) = site_with(CLIENT_AUTH)?;
+    site.trust("acme", "device-ca", &[&devices, &CertificateAuthority::new("Other CA")?])?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    change(&proxy, || site.trust("acme", "device-ca", &[&devices]).map(drop))?;
     for device in &known {
         let session = device.come_back(&proxy, NAME)?;
-        assert!(is_served(&session) && session.reused, "{:?}: {session:?}", device.tls);
+        assert!(is_served(&session) && !session.reused, "{:?}: {session:?}", device.tls);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_wider_choice_of_subjects_costs_no_session() -> Result<()> {
+    let allowed =
+        |subjects: &str| format!("clientAuth: {{ca: {{configMapName: device-ca}}, allowedSubjects: [{subjects}]}}");
+    let (site, devices) = site_with(&allowed("CN=sensor-1"))?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, Some(&devices))?;
+    change(&proxy, || site.tls_sni("acme", "devices", &[NAME], &allowed("CN=sensor-1, CN=sensor-2")).map(drop))?;
+    assert_resumed(&known, &proxy)
+}
+
+#[test]
+fn a_session_without_certificate_is_a_full_handshake_once_one_is_asked_for() -> Result<()> {
+    let (site, _) = site_with("")?;
+    let proxy = site.start()?;
+    let known = known_devices(&site, &proxy, None)?;
+    let optional = "clientAuth: {ca: {configMapName: device-ca}, mode: Optional}";
+    change(&proxy, || site.tls_sni("acme", "devices", &[NAME], optional).map(drop))?;
+    for device in &known {
+        let session = device.come_back(&proxy, NAME)?;
+        assert!(is_served(&session) && !session.reused, "{:?}: {session:?}", device.tls);
     }
     Ok(())
 }

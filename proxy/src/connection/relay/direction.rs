@@ -1,0 +1,190 @@
+//! One way of a relay.
+
+use std::cell::RefCell;
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::mqtt::framing::Framing;
+
+/// One way.
+#[derive(Debug, Default)]
+pub(super) struct Direction {
+    state: State,
+    framing: Framing,
+    /// Whether it ends with the packet that is under way.
+    is_stopping: bool,
+    /// What the writer would not take yet: empty, and without memory, while all flows.
+    pending: Vec<u8>,
+    /// How much of `pending` it has taken.
+    taken: usize,
+    /// Whether the writer may hold something back that it was given.
+    is_unflushed: bool,
+    pub(super) read_bytes: u64,
+    pub(super) written_bytes: u64,
+    pub(super) error: Option<(Side, io::Error)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// The reader has ended or broken, and the writer is yet to be told.
+    Ending,
+    /// The writer knows.
+    Done,
+    /// The writer has broken.
+    Stuck,
+}
+
+/// Whose error it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Reader,
+    Writer,
+}
+
+impl Direction {
+    /// Of a way on which `sent_already` has come and is yet to be passed on.
+    pub(super) fn new(sent_already: Vec<u8>) -> Self {
+        let mut framing = Framing::default();
+        framing.follow(&sent_already);
+        Self { framing, read_bytes: sent_already.len() as u64, pending: sent_already, ..Self::default() }
+    }
+
+    /// Ends with the packet that is under way: nothing after it is passed on.
+    pub(super) fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// Whether all that has come is passed on and ends with a whole packet, so that another one may be put in here.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.framing.is_between_packets() && !self.has_pending()
+    }
+
+    /// Whether the reader has broken.
+    pub(super) fn is_reader_broken(&self) -> bool {
+        matches!(self.error, Some((Side::Reader, _)))
+    }
+
+    /// Whether the writer holds it up.
+    pub(super) fn has_pending(&self) -> bool {
+        self.taken < self.pending.len()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ending | State::Done)
+    }
+
+    /// Moves what can be moved. Ready when nothing will move this way any more.
+    pub(super) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<()> {
+        let polled = SCRATCH.with_borrow_mut(|scratch| self.poll_with(context, reader, writer, scratch));
+        if let Err(error) = ready!(polled) {
+            self.state = State::Stuck;
+            self.error.get_or_insert((Side::Writer, error));
+        }
+        Poll::Ready(())
+    }
+
+    /// Fails where the writer does; that the reader broke is an end that is remembered.
+    fn poll_with(
+        &mut self,
+        context: &mut Context<'_>,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<()>> {
+        for _ in 0..MOST_READS_PER_TURN {
+            if matches!(self.state, State::Done | State::Stuck) {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_pending(context, writer))?;
+            if self.state == State::Ending {
+                ready!(Pin::new(&mut *writer).poll_shutdown(context))?;
+                self.state = State::Done;
+                return Poll::Ready(Ok(()));
+            }
+            if self.is_stopping && self.is_at_rest() {
+                ready!(Pin::new(&mut *writer).poll_flush(context))?;
+                return Poll::Pending;
+            }
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(&mut *reader).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.error = Some((Side::Reader, error));
+                    self.state = State::Ending;
+                    continue;
+                }
+                Poll::Pending => {
+                    if self.is_unflushed {
+                        ready!(Pin::new(&mut *writer).poll_flush(context))?;
+                        self.is_unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+            let mut bytes = buffer.filled();
+            if bytes.is_empty() {
+                self.state = State::Ending;
+                continue;
+            }
+            self.read_bytes += bytes.len() as u64;
+            if self.is_stopping {
+                let after = self.framing.follow_packet(bytes).unwrap_or_default();
+                bytes = &bytes[..bytes.len() - after.len()];
+            } else {
+                self.framing.follow(bytes);
+            }
+            self.is_unflushed = true;
+            let taken = match Pin::new(&mut *writer).poll_write(context, bytes)? {
+                Poll::Ready(taken) => taken,
+                Poll::Pending => 0,
+            };
+            self.written_bytes += taken as u64;
+            if let Some(left @ [_, ..]) = bytes.get(taken..) {
+                self.pending = left.to_vec();
+            }
+        }
+        // Others have waited.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes what is pending, and lets its memory go.
+    fn poll_pending(
+        &mut self,
+        context: &mut Context<'_>,
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
+        while let Some(left @ [_, ..]) = self.pending.get(self.taken..) {
+            self.is_unflushed = true;
+            let taken = ready!(Pin::new(&mut *writer).poll_write(context, left))?;
+            if taken == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.taken += taken;
+            self.written_bytes += taken as u64;
+        }
+        self.taken = 0;
+        drop(mem::take(&mut self.pending));
+        Poll::Ready(Ok(()))
+    }
+}
+
+thread_local! {
+    /// One for all relays of a worker.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
+}
+
+const SCRATCH_BYTES: usize = 64 << 10;
+/// After so many reads in one direction, others have their turn.
+const MOST_READS_PER_TURN: usize = 16;

@@ -1,0 +1,4 @@
+mod cut;
+mod fixture;
+mod hostile;
+mod transfer;
