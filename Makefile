@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build fmt lint test demo tools
+.PHONY: help build fmt lint test demo bench tools
 
 # On CI the committed Cargo.lock holds; `make LOCKED=--locked` does the same elsewhere.
 LOCKED ?= $(if $(filter true,$(CI)),--locked)
@@ -12,6 +12,8 @@ LOCKED ?= $(if $(filter true,$(CI)),--locked)
 CARGO_DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/streamgate/cargo-deny-0.20.2/bin
 # Where cargo builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# WHAT=idle: the benchmark measures this alone.
+WHAT ?=
 # ONCE=1: the demo ends after its last step.
 ONCE ?=
 
@@ -41,6 +43,11 @@ demo: ## Shows it all on this machine, without root; ONCE=1 ends after the last 
 	scripts/install-tools demo
 	cargo build $(LOCKED) -p streamgate-proxy -p streamgate-demo
 	"$(TARGET)/debug/streamgate-demo" $(if $(filter-out 0,$(ONCE)),--once)
+
+bench: ## Measures what a released build costs: processor time, memory, latency; WHAT=idle measures that alone
+	scripts/install-tools demo
+	cargo build $(LOCKED) --release -p streamgate-proxy -p streamgate-bench
+	STREAMGATE_PROXY="$(TARGET)/release/streamgate-proxy" "$(TARGET)/release/streamgate-bench" $(WHAT)
 
 tools: ## Installs what `make test` and `make lint` need
 	scripts/install-tools

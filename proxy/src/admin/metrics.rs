@@ -91,6 +91,13 @@ struct BuildLabels {
 }
 
 impl Metrics {
+    /// Has a listener's counters from the start, at 0: an alert rule can't tell an absent one from one that never rose.
+    pub(crate) fn register_listener(&self, listener: &str) {
+        self.accepted(listener);
+        self.active(listener);
+        self.accept_errors(listener);
+    }
+
     /// Connections that were accepted.
     pub(crate) fn accepted(&self, listener: &str) -> Counter {
         self.accepted.get_or_create_owned(&ListenerLabels { listener: listener.to_owned() })

@@ -62,13 +62,18 @@ fn serve(bootstrap: &Bootstrap) -> Result<()> {
             .await
             .with_context(|| format!("can't listen at {} (admin)", bootstrap.admin))?;
         let (sockets, listeners) = open(bootstrap)?;
+        for listener in &listeners {
+            metrics.register_listener(&listener.name);
+        }
         let admin = Arc::new(Admin::new(bootstrap, listeners, Arc::clone(&snapshot), Arc::clone(&metrics)));
         let admin_address = admin_socket.local_addr()?;
         tokio::task::spawn_local(Arc::clone(&admin).serve(admin_socket));
         let (names, resolving) = Names::new();
         tokio::task::spawn_local(resolving.run());
 
-        load(bootstrap, &snapshot, &metrics, names)?;
+        // Elsewhere, so that the admin port answers meanwhile.
+        let (of_load, into, counted) = (bootstrap.clone(), Arc::clone(&snapshot), Arc::clone(&metrics));
+        tokio::task::spawn_blocking(move || load(&of_load, &into, &counted, names)).await??;
         let (phase, phase_of_workers) = tokio::sync::watch::channel(Phase::Serving);
         let shared = Arc::new(Shared {
             snapshot,

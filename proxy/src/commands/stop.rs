@@ -53,13 +53,19 @@ pub(super) async fn stop(
 
 /// The signals that tell the proxy to stop. From when it is there, they don't end the process by themselves.
 pub(super) struct Signals {
+    /// Caught and passed over: whoever sends it wants the configuration read again, which goes by itself.
+    _hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            _hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {

@@ -69,11 +69,18 @@ async fn part<S: ClientStream>(parting: Parting, relay: Relay, client: S, broker
     let mut sent_bytes = down.written_bytes;
     let ended = match parting {
         Parting::Ended => {
-            drop(broker);
-            if !up.has_ended() {
-                // What the broker said last is for the client to read.
-                refuse::refuse(client, None).await;
-            }
+            // What either has said last is for the other to read.
+            let of_broker = async {
+                if !down.has_ended() {
+                    refuse::refuse(broker, None).await;
+                }
+            };
+            let of_client = async {
+                if !up.has_ended() {
+                    refuse::refuse(client, None).await;
+                }
+            };
+            tokio::join!(of_client, of_broker);
             first_end.unwrap_or_else(|| Ended::new(End::ClientClosed, ""))
         }
         Parting::HalfClosed => {
@@ -81,10 +88,9 @@ async fn part<S: ClientStream>(parting: Parting, relay: Relay, client: S, broker
             Ended::new(End::HalfCloseTimeout, reason)
         }
         Parting::KeepAliveMissed => {
-            drop(broker);
             let farewell = farewell(terms, &down, Farewell::KeepAliveTimeout);
             sent_bytes += farewell.as_ref().map_or(0, Vec::len) as u64;
-            refuse::refuse(client, farewell.as_deref()).await;
+            tokio::join!(refuse::refuse(client, farewell.as_deref()), refuse::refuse(broker, None));
             let seconds = terms.keep_alive_seconds;
             Ended::new(
                 End::KeepAliveTimeout,
@@ -96,12 +102,9 @@ async fn part<S: ClientStream>(parting: Parting, relay: Relay, client: S, broker
             let why = on_drain.server_reference.as_deref().map_or(Farewell::ShuttingDown, Farewell::UseAnother);
             let farewell = farewell(terms, &down, why);
             sent_bytes += farewell.as_ref().map_or(0, Vec::len) as u64;
-            let of_broker = async {
-                if on_drain.will == OnDrainWill::Suppress && up.is_at_rest() {
-                    refuse::refuse(broker, Some(&disconnect::NORMAL)).await;
-                }
-            };
-            tokio::join!(refuse::refuse(client, farewell.as_deref()), of_broker);
+            let leaves_in_order = on_drain.will == OnDrainWill::Suppress && up.is_at_rest();
+            let to_broker = leaves_in_order.then_some(&disconnect::NORMAL[..]);
+            tokio::join!(refuse::refuse(client, farewell.as_deref()), refuse::refuse(broker, to_broker));
             Ended::new(End::HandedBack, "the proxy shuts down")
         }
     };
