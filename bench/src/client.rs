@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use rustls::HandshakeKind;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use streamgate_tests::wire::{Connect, Version};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -43,7 +44,12 @@ impl Device {
             Kind::Full => ("mqtts", world.device.clone().without_resumption()),
             Kind::Resumed => ("mqtts", world.device.clone()),
         };
-        Self { kind, address: world.proxy.address(listener), config: client.config() }
+        let mut config = rustls::ClientConfig::clone(&client.config());
+        if kind == Kind::Resumed {
+            // Its own, for a ticket is good once.
+            config.resumption = Resumption::in_memory_sessions(8);
+        }
+        Self { kind, address: world.proxy.address(listener), config: Arc::new(config) }
     }
 
     /// At this address in place of the proxy's.

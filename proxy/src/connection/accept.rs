@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::{serve, serve_tls};
 use crate::bootstrap::{Listener, Protocol};
+use crate::worker::descriptors::Descriptor;
 use crate::worker::{Phase, Worker};
 
 /// A listener, as a worker knows it.
@@ -22,6 +23,14 @@ pub(crate) struct Entrance {
     pub(crate) name: Arc<str>,
     /// What is spoken there.
     pub(crate) protocol: Protocol,
+}
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(super) stream: TcpStream,
+    pub(super) source: SocketAddr,
+    pub(super) descriptor: Descriptor,
 }
 
 /// Accepts connections until the proxy hands its clients back. Then nobody else is let into the queue, and who is in it is
@@ -54,10 +63,12 @@ async fn accept_one(worker: &Rc<Worker>, entrance: &Rc<Entrance>, listener: &Tcp
         Ok((stream, source)) => {
             prepare(&stream);
             let source = SocketAddr::new(source.ip().to_canonical(), source.port());
+            // Counted here and now: many are accepted before the first of them is served.
+            let accepted = Accepted { stream, source, descriptor: worker.shared.descriptors.count() };
             let (of_worker, of_entrance) = (Rc::clone(worker), Rc::clone(entrance));
             match entrance.protocol {
-                Protocol::Mqtt => drop(spawn_local(serve(of_worker, of_entrance, stream, source))),
-                Protocol::Mqtts => drop(spawn_local(serve_tls(of_worker, of_entrance, stream, source))),
+                Protocol::Mqtt => drop(spawn_local(serve(of_worker, of_entrance, accepted))),
+                Protocol::Mqtts => drop(spawn_local(serve_tls(of_worker, of_entrance, accepted))),
             }
         }
         Err(error) => {
@@ -73,7 +84,7 @@ async fn accept_one(worker: &Rc<Worker>, entrance: &Rc<Entrance>, listener: &Tcp
 
 /// Returns when there is room for another client. Until then they wait in the kernel's queue.
 async fn wait_for_room(worker: &Worker) {
-    while worker.shared.descriptors.take_for_client().is_none() {
+    while !worker.shared.descriptors.has_room() {
         tokio::time::sleep(PAUSE_WITHOUT_ROOM).await;
     }
 }

@@ -26,15 +26,14 @@ pub(crate) mod seats;
 mod stream;
 
 use std::cell::Cell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use streamgate_crds::stream_route::ClientIdPolicy;
-use tokio::net::TcpStream;
 
-use self::accept::Entrance;
+use self::accept::{Accepted, Entrance};
 use self::authenticate::authenticate;
 use self::connect::Unreceived;
 use self::end::End;
@@ -65,8 +64,8 @@ impl Ended {
 }
 
 /// Takes a connection from its first byte to its end, and tells of it.
-pub(crate) async fn serve(worker: Rc<Worker>, entrance: Rc<Entrance>, stream: TcpStream, source: SocketAddr) {
-    let _descriptor = worker.shared.descriptors.take_for_client();
+pub(crate) async fn serve(worker: Rc<Worker>, entrance: Rc<Entrance>, accepted: Accepted) {
+    let Accepted { stream, source, descriptor: _descriptor } = accepted;
     let mut record = Record::begin(&worker, &entrance, source);
     // What leads up to the relay is boxed, so that its memory goes with it.
     let led = Box::pin(lead_up(&worker, &entrance, stream, None, &mut record)).await;
@@ -74,8 +73,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, entrance: Rc<Entrance>, stream: Tc
 }
 
 /// The same, over TLS.
-pub(crate) async fn serve_tls(worker: Rc<Worker>, entrance: Rc<Entrance>, stream: TcpStream, source: SocketAddr) {
-    let _descriptor = worker.shared.descriptors.take_for_client();
+pub(crate) async fn serve_tls(worker: Rc<Worker>, entrance: Rc<Entrance>, accepted: Accepted) {
+    let Accepted { stream, source, descriptor: _descriptor } = accepted;
     let mut record = Record::begin(&worker, &entrance, source);
     let led = Box::pin(async {
         let limit = worker.shared.client_hello_timeout;

@@ -1,5 +1,6 @@
 //! The open files of the process: a connection takes one, its broker another, and some are left for everything else.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,39 +17,36 @@ pub(crate) struct Descriptors {
 
 /// An open file that is counted, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Descriptor<'a>(&'a Descriptors);
+pub(crate) struct Descriptor(Arc<Descriptors>);
 
 impl Descriptors {
     /// Of a process that may have `limit` open files.
-    pub(crate) fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64) -> Arc<Self> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let most = limit.saturating_sub(FOR_ALL_ELSE).max(1);
-        Self { taken: AtomicUsize::new(0), most, most_with_broker: most - (most / 16).min(MOST_FOR_REFUSALS) }
+        Arc::new(Self { taken: AtomicUsize::new(0), most, most_with_broker: most - (most / 16).min(MOST_FOR_REFUSALS) })
     }
 
-    /// Room for a client, if there is some.
-    pub(crate) fn take_for_client(&self) -> Option<Descriptor<'_>> {
-        self.take(self.most)
+    /// Whether there is room for another client.
+    pub(crate) fn has_room(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) < self.most
     }
 
     /// Room for the broker of a client, if there is some.
-    pub(crate) fn take_for_broker(&self) -> Option<Descriptor<'_>> {
-        self.take(self.most_with_broker)
-    }
-
-    /// One that there is already.
-    pub(crate) fn count(&self) -> Option<Descriptor<'_>> {
-        self.take(usize::MAX)
-    }
-
-    fn take(&self, most: usize) -> Option<Descriptor<'_>> {
+    pub(crate) fn take_for_broker(self: &Arc<Self>) -> Option<Descriptor> {
         let taken = self.taken.fetch_add(1, Ordering::Relaxed);
-        let descriptor = Descriptor(self);
-        (taken < most).then_some(descriptor)
+        let descriptor = Descriptor(Arc::clone(self));
+        (taken < self.most_with_broker).then_some(descriptor)
+    }
+
+    /// Counts one that there is already.
+    pub(crate) fn count(self: &Arc<Self>) -> Descriptor {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Descriptor(Arc::clone(self))
     }
 }
 
-impl Drop for Descriptor<'_> {
+impl Drop for Descriptor {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }
@@ -74,10 +72,9 @@ mod tests {
     #[test]
     fn clients_are_told_before_there_is_no_room_for_them() {
         let descriptors = Descriptors::new(260);
-        let clients: Vec<_> = (0..150).map_while(|_| descriptors.take_for_client()).collect();
-        assert_eq!(clients.len(), 150);
+        let clients: Vec<_> = (0..150).map(|_| descriptors.count()).collect();
         assert!(descriptors.take_for_broker().is_none());
-        let refused: Vec<_> = (0..100).map_while(|_| descriptors.take_for_client()).collect();
+        let refused: Vec<_> = (0..100).map_while(|_| descriptors.has_room().then(|| descriptors.count())).collect();
         assert_eq!(refused.len(), 10);
         drop(clients);
         assert!(descriptors.take_for_broker().is_some());
@@ -85,6 +82,6 @@ mod tests {
 
     #[test]
     fn a_limit_below_all_that_is_needed_still_serves_one() {
-        assert!(Descriptors::new(10).take_for_client().is_some());
+        assert!(Descriptors::new(10).has_room());
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) client_hello_timeout: Duration,
     pub(crate) denied_upstreams: Vec<Cidr>,
-    pub(crate) descriptors: Descriptors,
+    pub(crate) descriptors: Arc<Descriptors>,
     /// What the proxy is about.
     pub(crate) phase: watch::Receiver<Phase>,
 }
