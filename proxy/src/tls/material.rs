@@ -50,12 +50,6 @@ pub enum MaterialError {
     /// Both are good, but not for one another.
     #[error("tls.key is not the key of the first certificate in tls.crt; wanted a pair that belongs together")]
     Mismatch,
-    /// The certificate is past its end.
-    #[error("tls.crt expired at {not_after} (seconds since the epoch); wanted a certificate in its time")]
-    Expired {
-        /// The end of its validity, in seconds since the epoch.
-        not_after: i64,
-    },
 }
 
 impl PartialEq for ServerCertificate {
