@@ -23,7 +23,7 @@ pub(super) async fn accept(
     worker: &Worker,
     stream: TcpStream,
     limit: Duration,
-    record: &mut Record<'_>,
+    record: &mut Record,
 ) -> Result<Handshaken, Ended> {
     let hello = match timeout(limit, session::read_hello(stream)).await {
         Ok(Ok(hello)) => hello,

@@ -26,6 +26,7 @@ pub(crate) mod seats;
 mod stream;
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ use self::handshake::Handshaken;
 use self::pick::Seeker;
 use self::reach::Reached;
 use self::record::Record;
-use self::relay::{Pair, Relayed, Terms};
+use self::relay::{Pair, Relay, Terms};
 use self::stream::ClientStream;
 use crate::config::snapshot::{Route, Snapshot, TlsService};
 use crate::mqtt::answer::Answer;
@@ -64,39 +65,53 @@ impl Ended {
 }
 
 /// Takes a connection from its first byte to its end, and tells of it.
-pub(crate) async fn serve(worker: Rc<Worker>, entrance: Rc<Entrance>, accepted: Accepted) {
-    let Accepted { stream, source, descriptor: _descriptor } = accepted;
-    let mut record = Record::begin(&worker, &entrance, source);
-    // What leads up to the relay is boxed, so that its memory goes with it.
-    let led = Box::pin(lead_up(&worker, &entrance, stream, None, &mut record)).await;
-    relay(&worker, led, record).await;
+pub(crate) fn serve(worker: Rc<Worker>, entrance: Rc<Entrance>, accepted: Accepted) -> impl Future<Output = ()> {
+    let Accepted { stream, source, descriptor } = accepted;
+    relay(async move {
+        let mut record = Record::begin(Rc::clone(&worker), Rc::clone(&entrance), source, descriptor);
+        let led = lead_up(&worker, &entrance, stream, None, &mut record).await;
+        take_seat(&worker, led, record)
+    })
 }
 
 /// The same, over TLS.
-pub(crate) async fn serve_tls(worker: Rc<Worker>, entrance: Rc<Entrance>, accepted: Accepted) {
-    let Accepted { stream, source, descriptor: _descriptor } = accepted;
-    let mut record = Record::begin(&worker, &entrance, source);
-    let led = Box::pin(async {
+pub(crate) fn serve_tls(worker: Rc<Worker>, entrance: Rc<Entrance>, accepted: Accepted) -> impl Future<Output = ()> {
+    let Accepted { stream, source, descriptor } = accepted;
+    relay(async move {
+        let mut record = Record::begin(Rc::clone(&worker), Rc::clone(&entrance), source, descriptor);
         let limit = worker.shared.client_hello_timeout;
-        let Handshaken { session, tls } = handshake::accept(&worker, stream, limit, &mut record).await?;
-        lead_up(&worker, &entrance, session, Some(tls), &mut record).await
-    });
-    let led = led.await;
-    relay(&worker, led, record).await;
+        let led = match handshake::accept(&worker, stream, limit, &mut record).await {
+            Ok(Handshaken { session, tls }) => lead_up(&worker, &entrance, session, Some(tls), &mut record).await,
+            Err(ended) => Err(ended),
+        };
+        take_seat(&worker, led, record)
+    })
 }
 
-async fn relay<S: ClientStream>(worker: &Worker, led: Result<Pair<S>, Ended>, mut record: Record<'_>) {
-    let ended = match led {
-        Ok(pair) => {
-            let _descriptor = worker.shared.descriptors.count();
-            let Relayed { ended, received_bytes, sent_bytes } = relay::relay(pair, worker.seats.take()).await;
-            record.received_bytes += received_bytes;
-            record.sent_bytes += sent_bytes;
-            ended
+/// The relay of a connection that came so far; one that has ended before is told of.
+fn take_seat<S: ClientStream>(worker: &Worker, led: Result<Pair<S>, Ended>, record: Record) -> Option<Relay<S>> {
+    match led {
+        Ok(pair) => Some(Relay::new(pair, worker.seats.take(), record)),
+        Err(ended) => {
+            record.finish(&ended);
+            None
         }
-        Err(ended) => ended,
-    };
-    record.finish(&ended);
+    }
+}
+
+/// Relays what is led up to, and tells of it at its end. What comes before and after is boxed: an idle connection has the
+/// memory of its relay alone.
+fn relay<S: ClientStream>(led_up: impl Future<Output = Option<Relay<S>>>) -> impl Future<Output = ()> {
+    let led_up = Box::pin(led_up);
+    async {
+        // Not moved before its end: the task would have room for each place where it may be.
+        let mut led = led_up.await;
+        let Some(relay) = &mut led else { return };
+        let parting = poll_fn(|context| relay.poll(context)).await;
+        if let Some(relay) = led {
+            Box::pin(relay.part(parting)).await;
+        }
+    }
 }
 
 /// What the handshake told of a client.
@@ -112,7 +127,7 @@ async fn lead_up<S: ClientStream>(
     entrance: &Entrance,
     mut stream: S,
     tls: Option<Tls>,
-    record: &mut Record<'_>,
+    record: &mut Record,
 ) -> Result<Pair<S>, Ended> {
     let route = find_route(&worker.shared.snapshot.load(), entrance, record.source.ip(), tls.as_ref());
     let (limits, timeout) = match &route {
@@ -153,7 +168,7 @@ async fn lead_up<S: ClientStream>(
         sni: tls.as_ref().and_then(|tls| tls.sni.as_deref()),
         source: record.source.ip(),
     };
-    let Some(_descriptor) = worker.shared.descriptors.take_for_broker() else {
+    let Some(descriptor) = worker.shared.descriptors.take_for_broker() else {
         let reason = "the proxy has as many connections as it can have";
         return Err(turn_away(stream, &connect, Refusal::Overloaded, reason, record).await);
     };
@@ -202,7 +217,7 @@ async fn lead_up<S: ClientStream>(
         terms.is_accepted = is_accepted;
         terms.keep_alive_seconds = server_keep_alive_seconds.unwrap_or(terms.keep_alive_seconds);
     }
-    Ok(Pair { client: stream, broker, terms, from_client, from_broker: answered.bytes, held })
+    Ok(Pair { client: stream, broker, terms, from_client, from_broker: answered.bytes, held, descriptor })
 }
 
 /// The route for a client. A client that was let in by one `TlsSni` is never another's, though its name is by now.
@@ -260,7 +275,7 @@ async fn turn_away<S: ClientStream>(
     connect: &Connect<'_>,
     refusal: Refusal,
     reason: &str,
-    record: &mut Record<'_>,
+    record: &mut Record,
 ) -> Ended {
     let connack = connack::refusal(connect.form(), refusal, reason);
     record.sent_bytes = connack.as_ref().map_or(0, Vec::len) as u64;
@@ -271,3 +286,20 @@ async fn turn_away<S: ClientStream>(
 /// What a CONNECT may be, and how long it may take, where no route says it: that of a client that will be told so.
 const LIMITS_WITHOUT_ROUTE: ConnectLimits = ConnectLimits { max_packet_bytes: 64 << 10, levels: LevelSet::ALL };
 const TIMEOUT_WITHOUT_ROUTE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of what a function makes of three arguments, in bytes.
+    fn size_of_made<A, B, C, Made>(_: impl FnOnce(A, B, C) -> Made) -> usize {
+        size_of::<Made>()
+    }
+
+    #[test]
+    fn a_task_holds_little_more_than_one_relay() {
+        let plain = size_of_made(serve) - size_of::<Relay<tokio::net::TcpStream>>();
+        let tls = size_of_made(serve_tls) - size_of::<Relay<crate::tls::session::TlsSession>>();
+        assert!(plain <= 64 && tls <= 64, "plain {plain}, TLS {tls} more");
+    }
+}

@@ -31,7 +31,7 @@ pub(super) async fn reach(
     connect: &Connect<'_>,
     seeker: &Seeker<'_>,
     has_left: &Cell<bool>,
-    record: &mut Record<'_>,
+    record: &mut Record,
 ) -> Result<Reached, String> {
     let upstream = &route.spec.upstream;
     let mut tried = Vec::new();

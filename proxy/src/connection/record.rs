@@ -1,6 +1,7 @@
 //! What is told of a connection: one access line at its close, and its counters.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,12 +10,15 @@ use super::accept::Entrance;
 use crate::mqtt::Level;
 use crate::tls::session::Peer;
 use crate::worker::Worker;
+use crate::worker::descriptors::Descriptor;
 
 /// What has become known of a connection so far.
-pub(super) struct Record<'a> {
-    worker: &'a Worker,
-    entrance: &'a Entrance,
+pub(super) struct Record {
+    worker: Rc<Worker>,
+    entrance: Rc<Entrance>,
     started: Instant,
+    /// Of the client's connection.
+    _descriptor: Descriptor,
     pub(super) source: SocketAddr,
     pub(super) sni: Option<String>,
     pub(super) tls_sni: Option<Arc<str>>,
@@ -36,15 +40,21 @@ pub(super) struct Record<'a> {
     pub(super) sent_bytes: u64,
 }
 
-impl<'a> Record<'a> {
+impl Record {
     /// Of a connection that was accepted just now.
-    pub(super) fn begin(worker: &'a Worker, entrance: &'a Entrance, source: SocketAddr) -> Self {
+    pub(super) fn begin(
+        worker: Rc<Worker>,
+        entrance: Rc<Entrance>,
+        source: SocketAddr,
+        descriptor: Descriptor,
+    ) -> Self {
         worker.shared.metrics.accepted(&entrance.name).inc();
         worker.shared.metrics.active(&entrance.name).inc();
         Self {
             worker,
             entrance,
             started: Instant::now(),
+            _descriptor: descriptor,
             source,
             sni: None,
             tls_sni: None,
@@ -71,7 +81,7 @@ impl<'a> Record<'a> {
     }
 
     /// It has ended.
-    pub(super) fn finish(self, ended: &Ended) {
+    pub(super) fn finish(&self, ended: &Ended) {
         let route = self.route.as_deref().unwrap_or_default();
         let metrics = &self.worker.shared.metrics;
         metrics.ended(&self.entrance.name, route, ended.end).inc();
@@ -101,7 +111,7 @@ impl<'a> Record<'a> {
     }
 }
 
-impl Drop for Record<'_> {
+impl Drop for Record {
     fn drop(&mut self) {
         self.worker.shared.metrics.active(&self.entrance.name).dec();
     }

@@ -2,7 +2,6 @@
 
 mod direction;
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 
 use self::direction::{Direction, Side};
 use super::end::End;
+use super::record::Record;
 use super::seats::Seat;
 use super::stream::ClientStream;
 use super::{Ended, refuse};
@@ -20,6 +20,7 @@ use crate::config::snapshot::Route;
 use crate::mqtt::disconnect::{self, Farewell};
 use crate::mqtt::{Level, MaximumPacketSize};
 use crate::upstream::load::Held;
+use crate::worker::descriptors::Descriptor;
 
 /// What was agreed on between client and broker, as far as the relay has to know it.
 pub(super) struct Terms {
@@ -30,6 +31,15 @@ pub(super) struct Terms {
     pub(super) keep_alive_seconds: u16,
     pub(super) maximum_packet_size: MaximumPacketSize,
     pub(super) route: Arc<Route>,
+}
+
+impl Terms {
+    /// How long the client may say nothing.
+    fn silence_limit(&self) -> Option<Duration> {
+        // 3.1.2.10: one and a half times the keep-alive. The broker goes first, if it cares.
+        let limit = Duration::from_secs(self.keep_alive_seconds.into()).mul_f32(1.5) + BROKER_FIRST;
+        (self.keep_alive_seconds > 0).then_some(limit)
+    }
 }
 
 /// A client and its broker, ready to be relayed.
@@ -43,74 +53,9 @@ pub(super) struct Pair<S> {
     pub(super) from_broker: Vec<u8>,
     /// Counts the connection as the endpoint's.
     pub(super) held: Held,
+    /// Of the connection to the broker.
+    pub(super) descriptor: Descriptor,
 }
-
-/// How a relay went.
-pub(super) struct Relayed {
-    pub(super) ended: Ended,
-    /// From the client.
-    pub(super) received_bytes: u64,
-    /// To the client.
-    pub(super) sent_bytes: u64,
-}
-
-/// Passes on what either side has sent already, then all that they send, until both have ended or one breaks, the client
-/// misses its keep-alive, or it is time to hand it back.
-pub(super) async fn relay<S: ClientStream>(pair: Pair<S>, seat: Seat) -> Relayed {
-    let Pair { mut client, mut broker, terms, from_client, from_broker, held: _held } = pair;
-    let mut relay = Relay::new(seat, &terms, from_client, from_broker);
-    let parting = poll_fn(|context| relay.poll(context, &mut client, &mut broker)).await;
-    Box::pin(part(parting, relay, client, broker, &terms)).await
-}
-
-/// Ends a relay, in words where a side may have some.
-async fn part<S: ClientStream>(parting: Parting, relay: Relay, client: S, broker: TcpStream, terms: &Terms) -> Relayed {
-    let Relay { up, down, first_end, .. } = relay;
-    let mut sent_bytes = down.written_bytes;
-    let ended = match parting {
-        Parting::Ended => {
-            // What either has said last is for the other to read.
-            let of_broker = async {
-                if !down.has_ended() {
-                    refuse::refuse(broker, None).await;
-                }
-            };
-            let of_client = async {
-                if !up.has_ended() {
-                    refuse::refuse(client, None).await;
-                }
-            };
-            tokio::join!(of_client, of_broker);
-            first_end.unwrap_or_else(|| Ended::new(End::ClientClosed, ""))
-        }
-        Parting::HalfClosed => {
-            let reason = format!("one side had ended, and the other did nothing for {HALF_CLOSE_PATIENCE:?}");
-            Ended::new(End::HalfCloseTimeout, reason)
-        }
-        Parting::KeepAliveMissed => {
-            let farewell = farewell(terms, &down, Farewell::KeepAliveTimeout);
-            sent_bytes += farewell.as_ref().map_or(0, Vec::len) as u64;
-            tokio::join!(refuse::refuse(client, farewell.as_deref()), refuse::refuse(broker, None));
-            let seconds = terms.keep_alive_seconds;
-            Ended::new(
-                End::KeepAliveTimeout,
-                format!("nothing came for one and a half times its keep-alive of {seconds} s"),
-            )
-        }
-        Parting::HandedBack => {
-            let on_drain = &terms.route.spec.on_drain;
-            let why = on_drain.server_reference.as_deref().map_or(Farewell::ShuttingDown, Farewell::UseAnother);
-            let farewell = farewell(terms, &down, why);
-            sent_bytes += farewell.as_ref().map_or(0, Vec::len) as u64;
-            let leaves_in_order = on_drain.will == OnDrainWill::Suppress && up.is_at_rest();
-            let to_broker = leaves_in_order.then_some(&disconnect::NORMAL[..]);
-            tokio::join!(refuse::refuse(client, farewell.as_deref()), refuse::refuse(broker, to_broker));
-            Ended::new(End::HandedBack, "the proxy shuts down")
-        }
-    };
-    Relayed { ended, received_bytes: up.read_bytes, sent_bytes }
-}
-
 /// The DISCONNECT for a client that may get one here: MQTT 5.0, let in, between two packets.
 fn farewell(terms: &Terms, down: &Direction, why: Farewell<'_>) -> Option<Vec<u8>> {
     let may_be_told = terms.level == Level::V5 && terms.is_accepted && down.is_at_rest();
@@ -118,7 +63,7 @@ fn farewell(terms: &Terms, down: &Direction, why: Farewell<'_>) -> Option<Vec<u8
 }
 
 /// Why a relay is over.
-enum Parting {
+pub(super) enum Parting {
     /// Both sides have ended, or one has broken.
     Ended,
     /// One side had ended, and the other was silent for too long.
@@ -129,8 +74,12 @@ enum Parting {
     HandedBack,
 }
 
-/// Both directions, and what the relay waits for.
-struct Relay {
+/// A client and its broker: passes on what either side has sent already, then all that they send, until both have ended or one
+/// breaks, the client misses its keep-alive, or it is time to hand it back.
+pub(super) struct Relay<S> {
+    client: S,
+    broker: TcpStream,
+    terms: Terms,
     /// From the client to the broker.
     up: Direction,
     /// From the broker to the client.
@@ -138,8 +87,6 @@ struct Relay {
     /// What ended first: all that follows, follows from it.
     first_end: Option<Ended>,
     seat: Seat,
-    /// How long the client may say nothing.
-    silence_limit: Option<Duration>,
     /// When something last came from the client.
     heard: Instant,
     /// When something last came from either side.
@@ -148,39 +95,38 @@ struct Relay {
     due: Option<Instant>,
     /// Since when it waits for the end of the packet that is under way, to hand the client back.
     stopping: Option<Instant>,
-    /// Whether the broker will be told something then too, between two packets.
-    is_broker_told: bool,
+    record: Record,
+    _held: Held,
+    _descriptor: Descriptor,
 }
 
-impl Relay {
-    fn new(seat: Seat, terms: &Terms, from_client: Vec<u8>, from_broker: Vec<u8>) -> Self {
+impl<S: ClientStream> Relay<S> {
+    pub(super) fn new(pair: Pair<S>, seat: Seat, record: Record) -> Self {
+        let Pair { client, broker, terms, from_client, from_broker, held, descriptor } = pair;
         let now = seat.clock();
-        // 3.1.2.10: one and a half times the keep-alive. The broker goes first, if it cares.
-        let limit = Duration::from_secs(terms.keep_alive_seconds.into()).mul_f32(1.5) + BROKER_FIRST;
         Self {
+            client,
+            broker,
+            terms,
             up: Direction::new(from_client),
             down: Direction::new(from_broker),
             first_end: None,
             seat,
-            silence_limit: (terms.keep_alive_seconds > 0).then_some(limit),
             heard: now,
             moved: now,
             due: None,
             stopping: None,
-            is_broker_told: terms.route.spec.on_drain.will == OnDrainWill::Suppress,
+            record,
+            _held: held,
+            _descriptor: descriptor,
         }
     }
 
-    fn poll<S: ClientStream>(
-        &mut self,
-        context: &mut Context<'_>,
-        client: &mut S,
-        broker: &mut TcpStream,
-    ) -> Poll<Parting> {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Parting> {
         self.seat.register(context);
         let before = (self.up.read_bytes, self.down.read_bytes);
-        let up = self.up.poll(context, client, broker);
-        let down = self.down.poll(context, broker, client);
+        let up = self.up.poll(context, &mut self.client, &mut self.broker);
+        let down = self.down.poll(context, &mut self.broker, &mut self.client);
         let now = self.seat.clock();
         // Whom the broker makes wait is not silent.
         if before.0 != self.up.read_bytes || self.up.has_pending() {
@@ -204,10 +150,12 @@ impl Relay {
         if self.seat.is_to_hand_back() {
             let since = *self.stopping.get_or_insert(now);
             self.down.stop();
-            if self.is_broker_told {
+            // The broker is told something then too, between two packets.
+            let is_broker_told = self.terms.route.spec.on_drain.will == OnDrainWill::Suppress;
+            if is_broker_told {
                 self.up.stop();
             }
-            let are_at_rest = self.down.is_at_rest() && (!self.is_broker_told || self.up.is_at_rest());
+            let are_at_rest = self.down.is_at_rest() && (!is_broker_told || self.up.is_at_rest());
             if are_at_rest || now >= since + STOP_PATIENCE {
                 return Poll::Ready(Parting::HandedBack);
             }
@@ -215,7 +163,7 @@ impl Relay {
         if is_half_closed && now >= self.moved + HALF_CLOSE_PATIENCE {
             return Poll::Ready(Parting::HalfClosed);
         }
-        let silence = self.silence_limit.filter(|_| !is_half_closed).map(|limit| self.heard + limit);
+        let silence = self.terms.silence_limit().filter(|_| !is_half_closed).map(|limit| self.heard + limit);
         if silence.is_some_and(|end| now >= end) {
             return Poll::Ready(Parting::KeepAliveMissed);
         }
@@ -229,6 +177,56 @@ impl Relay {
             self.seat.register(context);
         }
         Poll::Pending
+    }
+
+    /// Ends a relay, in words where a side may have some, and tells of it.
+    pub(super) async fn part(self, parting: Parting) {
+        let Self { client, broker, terms, up, down, first_end, mut record, .. } = self;
+        let mut sent_bytes = down.written_bytes;
+        let ended = match parting {
+            Parting::Ended => {
+                // What either has said last is for the other to read.
+                let of_broker = async {
+                    if !down.has_ended() {
+                        refuse::refuse(broker, None).await;
+                    }
+                };
+                let of_client = async {
+                    if !up.has_ended() {
+                        refuse::refuse(client, None).await;
+                    }
+                };
+                tokio::join!(of_client, of_broker);
+                first_end.unwrap_or_else(|| Ended::new(End::ClientClosed, ""))
+            }
+            Parting::HalfClosed => {
+                let reason = format!("one side had ended, and the other did nothing for {HALF_CLOSE_PATIENCE:?}");
+                Ended::new(End::HalfCloseTimeout, reason)
+            }
+            Parting::KeepAliveMissed => {
+                let farewell = farewell(&terms, &down, Farewell::KeepAliveTimeout);
+                sent_bytes += farewell.as_ref().map_or(0, Vec::len) as u64;
+                tokio::join!(refuse::refuse(client, farewell.as_deref()), refuse::refuse(broker, None));
+                let seconds = terms.keep_alive_seconds;
+                Ended::new(
+                    End::KeepAliveTimeout,
+                    format!("nothing came for one and a half times its keep-alive of {seconds} s"),
+                )
+            }
+            Parting::HandedBack => {
+                let on_drain = &terms.route.spec.on_drain;
+                let why = on_drain.server_reference.as_deref().map_or(Farewell::ShuttingDown, Farewell::UseAnother);
+                let farewell = farewell(&terms, &down, why);
+                sent_bytes += farewell.as_ref().map_or(0, Vec::len) as u64;
+                let leaves_in_order = on_drain.will == OnDrainWill::Suppress && up.is_at_rest();
+                let to_broker = leaves_in_order.then_some(&disconnect::NORMAL[..]);
+                tokio::join!(refuse::refuse(client, farewell.as_deref()), refuse::refuse(broker, to_broker));
+                Ended::new(End::HandedBack, "the proxy shuts down")
+            }
+        };
+        record.received_bytes += up.read_bytes;
+        record.sent_bytes += sent_bytes;
+        record.finish(&ended);
     }
 }
 
