@@ -3,12 +3,14 @@
 
 pub mod broker;
 pub mod config_dir;
+pub mod echo;
 pub mod fake_broker;
 pub mod mosquitto;
 pub mod openssl;
 pub mod pki;
 pub mod process;
 pub mod proxy;
+pub mod schedule;
 pub mod tls_client;
 pub mod wait;
 pub mod wire;

@@ -219,7 +219,11 @@ impl Metrics {
 
         let panics: Counter = Counter::default();
         panics.inc_by(PANICS.load(Ordering::Relaxed));
-        registry.register("panics", "Panics, each of which ended a connection", panics);
+        registry.register(
+            "panics",
+            "Panics: each ended a connection, or a reading of the configuration, and nothing else",
+            panics,
+        );
 
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);

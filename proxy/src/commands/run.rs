@@ -1,7 +1,7 @@
 //! `run`: serves until it is told to stop.
 
 use std::io;
-use std::panic;
+use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,7 +43,7 @@ pub fn run(arguments: RunArguments) -> ExitCode {
     };
     // What is logged last is written when this is dropped.
     let _log = start_log(bootstrap.log_format);
-    tell_of_panics();
+    panic::set_hook(Box::new(tell_of_panic));
     match serve(&bootstrap) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -173,13 +173,11 @@ fn tell(before: &Snapshot, now: &Snapshot) {
     }
 }
 
-/// Logs panics: each ends its connection and nothing else.
-fn tell_of_panics() {
-    panic::set_hook(Box::new(|panicked| {
-        PANICS.fetch_add(1, Ordering::Relaxed);
-        let place = panicked.location().map(ToString::to_string);
-        tracing::error!(place, "{}", panicked.payload_as_str().unwrap_or("a panic without a word"));
-    }));
+/// Counts and logs a panic: it ends its connection, or this reading of the configuration, and nothing else.
+pub(crate) fn tell_of_panic(panicked: &PanicHookInfo<'_>) {
+    PANICS.fetch_add(1, Ordering::Relaxed);
+    let place = panicked.location().map(ToString::to_string);
+    tracing::error!(place, "{}", panicked.payload_as_str().unwrap_or("a panic without a word"));
 }
 
 /// Lines are written by a thread of their own, so that no worker waits for whoever reads them.

@@ -1,6 +1,7 @@
 //! Loads the directory again when something changes there, on a thread of its own, and swaps the snapshot in.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -35,7 +36,10 @@ pub fn start(
         loop {
             wait_for_changes(&changes);
             watched.follow();
-            match apply(&mut loader, &current, &mut applied) {
+            // A fault in the reading of one file is no reason to read none any more. The panic's hook has told of it.
+            let reading = AssertUnwindSafe(|| apply(&mut loader, &current, &mut applied));
+            let Ok(outcome) = panic::catch_unwind(reading) else { continue };
+            match outcome {
                 Ok(before) => {
                     retired.extend(before);
                     was_unreadable = false;
@@ -144,3 +148,32 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 const DEBOUNCE: Duration = Duration::from_millis(20);
 /// or after so long, whatever follows.
 const LONGEST_DEBOUNCE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// On a busy machine.
+    const SOON: Duration = Duration::from_secs(15);
+
+    #[test]
+    fn a_panic_ends_one_reading_and_the_next_change_is_applied() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let loader = Loader::new(folder.path(), None, None);
+        let (tell, applied) = channel();
+        start(loader, folder.path(), Arc::new(ArcSwap::from_pointee(Snapshot::empty())), move |_, now| {
+            // The test may be over.
+            let _ = tell.send(now.generation);
+            assert!(now.generation != 2, "what should never be");
+        })?;
+        assert_eq!(applied.recv_timeout(SOON), Ok(1));
+        for generation in [2, 3] {
+            fs::write(folder.path().join("new"), generation.to_string())?;
+            fs::rename(folder.path().join("new"), folder.path().join("revision"))?;
+            assert_eq!(applied.recv_timeout(SOON), Ok(generation));
+        }
+        Ok(())
+    }
+}

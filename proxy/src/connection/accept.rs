@@ -27,8 +27,8 @@ pub(crate) struct Entrance {
 
 /// A connection that was accepted.
 #[derive(Debug)]
-pub(crate) struct Accepted {
-    pub(super) stream: TcpStream,
+pub(crate) struct Accepted<S = TcpStream> {
+    pub(super) stream: S,
     pub(super) source: SocketAddr,
     pub(super) descriptor: Descriptor,
 }

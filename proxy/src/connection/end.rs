@@ -106,6 +106,8 @@ ends! {
     NoEndpoint,
     /// The proxy is at its limit of open files.
     Overloaded,
+    /// A fault of the proxy, of which the log tells in the line before: it ended this connection alone.
+    Panicked,
 }
 
 impl fmt::Display for End {

@@ -65,7 +65,11 @@ impl Ended {
 }
 
 /// Takes a connection from its first byte to its end, and tells of it.
-pub(crate) fn serve(worker: Rc<Worker>, entrance: Rc<Entrance>, accepted: Accepted) -> impl Future<Output = ()> {
+fn serve<S: ClientStream>(
+    worker: Rc<Worker>,
+    entrance: Rc<Entrance>,
+    accepted: Accepted<S>,
+) -> impl Future<Output = ()> {
     let Accepted { stream, source, descriptor } = accepted;
     relay(async move {
         let mut record = Record::begin(Rc::clone(&worker), Rc::clone(&entrance), source, descriptor);
@@ -75,7 +79,7 @@ pub(crate) fn serve(worker: Rc<Worker>, entrance: Rc<Entrance>, accepted: Accept
 }
 
 /// The same, over TLS.
-pub(crate) fn serve_tls(worker: Rc<Worker>, entrance: Rc<Entrance>, accepted: Accepted) -> impl Future<Output = ()> {
+fn serve_tls(worker: Rc<Worker>, entrance: Rc<Entrance>, accepted: Accepted) -> impl Future<Output = ()> {
     let Accepted { stream, source, descriptor } = accepted;
     relay(async move {
         let mut record = Record::begin(Rc::clone(&worker), Rc::clone(&entrance), source, descriptor);
@@ -288,18 +292,4 @@ const LIMITS_WITHOUT_ROUTE: ConnectLimits = ConnectLimits { max_packet_bytes: 64
 const TIMEOUT_WITHOUT_ROUTE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The size of what a function makes of three arguments, in bytes.
-    fn size_of_made<A, B, C, Made>(_: impl FnOnce(A, B, C) -> Made) -> usize {
-        size_of::<Made>()
-    }
-
-    #[test]
-    fn a_task_holds_little_more_than_one_relay() {
-        let plain = size_of_made(serve) - size_of::<Relay<tokio::net::TcpStream>>();
-        let tls = size_of_made(serve_tls) - size_of::<Relay<crate::tls::session::TlsSession>>();
-        assert!(plain <= 64 && tls <= 64, "plain {plain}, TLS {tls} more");
-    }
-}
+mod tests;

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use super::Ended;
 use super::accept::Entrance;
+use super::end::End;
 use crate::mqtt::Level;
 use crate::tls::session::Peer;
 use crate::worker::Worker;
@@ -38,6 +40,8 @@ pub(super) struct Record {
     pub(super) received_bytes: u64,
     /// MQTT to the client.
     pub(super) sent_bytes: u64,
+    /// Whether its end was told.
+    is_told: bool,
 }
 
 impl Record {
@@ -69,6 +73,7 @@ impl Record {
             attempts: None,
             received_bytes: 0,
             sent_bytes: 0,
+            is_told: false,
         }
     }
 
@@ -81,7 +86,12 @@ impl Record {
     }
 
     /// It has ended.
-    pub(super) fn finish(&self, ended: &Ended) {
+    pub(super) fn finish(mut self, ended: &Ended) {
+        self.tell(ended);
+    }
+
+    fn tell(&mut self, ended: &Ended) {
+        self.is_told = true;
         let route = self.route.as_deref().unwrap_or_default();
         let metrics = &self.worker.shared.metrics;
         metrics.ended(&self.entrance.name, route, ended.end).inc();
@@ -90,15 +100,15 @@ impl Record {
         tracing::info!(
             listener = &*self.entrance.name,
             source = %self.source,
-            sni = self.sni,
+            sni = self.sni.as_deref(),
             tls_version = self.tls_version,
             resumed = self.resumed,
-            subject = self.subject,
+            subject = self.subject.as_deref(),
             mqtt_level = self.level.map(Level::number),
-            client_id = self.client_id,
+            client_id = self.client_id.as_deref(),
             tls_sni = self.tls_sni.as_deref(),
             route = self.route.as_deref(),
-            endpoint = self.endpoint,
+            endpoint = self.endpoint.as_deref(),
             address = self.address.map(display),
             attempts = self.attempts,
             received_bytes = self.received_bytes,
@@ -113,6 +123,9 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if thread::panicking() && !self.is_told {
+            self.tell(&Ended::new(End::Panicked, "a fault of the proxy: the log line before this one has its place"));
+        }
         self.worker.shared.metrics.active(&self.entrance.name).dec();
     }
 }

@@ -11,7 +11,10 @@ mod directory;
 mod files;
 mod live;
 mod many;
+mod overflow;
 mod secrets;
+mod under_load;
+mod untold;
 
 /// The path of a route's file.
 fn route_file(object: &str) -> String {

@@ -13,6 +13,7 @@ use streamgate_tests::{wait, wire};
 use crate::tls::fixture::{LISTENER, Site, TLS, Tls, access_lines, connect, is_served, s_client};
 
 mod reload;
+mod replicas;
 mod revocation;
 mod shared_keys;
 

@@ -1,7 +1,7 @@
 //! Brokers by DNS name, as a DNS server says it: the test's own, of which the proxy knows by an `/etc/resolv.conf` that it alone
-//! sees (a mount namespace). Where that needs more rights than the test has, it says so and shows nothing.
+//! sees (a mount namespace). A resolver asks at port 53, so these tests run as root.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use streamgate_tests::config_dir::ConfigDir;
 use streamgate_tests::proxy::{Listener, Proxy, binary};
 use streamgate_tests::wait;
@@ -40,14 +40,11 @@ struct NameServer {
 }
 
 impl NameServer {
-    /// None where the test may not serve at port 53.
-    fn start(says: Says) -> Result<Option<Self>> {
+    fn start(says: Says) -> Result<Self> {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let address = Ipv4Addr::new(127, 53, NEXT.fetch_add(1, Ordering::Relaxed), 1);
-        let socket = match UdpSocket::bind((address, 53)) {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(None),
-            socket => socket?,
-        };
+        let socket = UdpSocket::bind((address, 53))
+            .with_context(|| format!("the test's name server can't listen at {address}:53: run the tests as root"))?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
         let (says, questions, is_over) = (Arc::new(Mutex::new(says)), Arc::default(), Arc::default());
         let server = Self { address, says, questions, is_over };
@@ -65,7 +62,7 @@ impl NameServer {
                 }
             }
         });
-        Ok(Some(server))
+        Ok(server)
     }
 
     fn say(&self, says: Says) {
@@ -121,16 +118,14 @@ struct Named {
 }
 
 impl Named {
-    /// None where the test may not.
-    fn start(says: Says) -> Result<Option<Self>> {
-        if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success()) {
-            eprintln!("not shown: there can be no namespace of mounts here");
-            return Ok(None);
+    fn start(says: Says) -> Result<Self> {
+        let server = NameServer::start(says)?;
+        let unshare =
+            Command::new("unshare").args(["-rm", "true"]).output().context("can't run unshare (util-linux)")?;
+        if !unshare.status.success() {
+            let error = String::from_utf8_lossy(&unshare.stderr);
+            bail!("there can be no namespace of mounts here: run the tests as root, where that is allowed: {error}");
         }
-        let Some(server) = NameServer::start(says)? else {
-            eprintln!("not shown: port 53 is not for this user");
-            return Ok(None);
-        };
         let broker = NamedBroker::start("good")?;
         let node = format!("{{name: by-name, host: broker.streamgate.test, port: {}}}", broker.address().port());
         let config = directory(&upstream([node], "connectTimeout: 2s"))?;
@@ -140,7 +135,7 @@ impl Named {
         let script = "mount --bind \"$1\" /etc/resolv.conf && shift && exec \"$@\"";
         command.args(["-rm", "sh", "-c", script, "sh"]).arg(&resolv_conf).arg(binary()?);
         let proxy = Proxy::start_by(command, &config, &[Listener::mqtt(PLAIN)], &[])?;
-        Ok(Some(Self { server, broker, proxy, _config: config }))
+        Ok(Self { server, broker, proxy, _config: config })
     }
 
     fn reached(&self) -> Result<String> {
@@ -161,7 +156,7 @@ const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 7, 7);
 #[test]
 fn of_several_addresses_one_that_refuses_leaves_the_others() -> Result<()> {
     for addresses in [[ELSEWHERE, HERE], [HERE, ELSEWHERE]] {
-        let Some(named) = Named::start(Says::Addresses(addresses.to_vec(), 60))? else { return Ok(()) };
+        let named = Named::start(Says::Addresses(addresses.to_vec(), 60))?;
         for _ in 0..4 {
             assert_eq!(named.reached()?, "good");
         }
@@ -174,7 +169,7 @@ fn of_several_addresses_one_that_refuses_leaves_the_others() -> Result<()> {
 
 #[test]
 fn a_name_is_resolved_again_when_its_time_to_live_is_over() -> Result<()> {
-    let Some(named) = Named::start(Says::Addresses(vec![HERE], 1))? else { return Ok(()) };
+    let named = Named::start(Says::Addresses(vec![HERE], 1))?;
     let mut staying = wire::connect_tcp(named.proxy.address(PLAIN))?;
     assert_eq!(fate(&mut staying, &Connect::new(Version::V311, "staying")), "good");
     named.server.say(Says::Addresses(vec![ELSEWHERE], 1));
@@ -191,7 +186,7 @@ fn a_name_is_resolved_again_when_its_time_to_live_is_over() -> Result<()> {
 #[test]
 fn the_last_answer_stays_while_dns_is_away() -> Result<()> {
     for away in [Says::Nothing, Says::ServerFailure] {
-        let Some(mut named) = Named::start(Says::Addresses(vec![HERE], 1))? else { return Ok(()) };
+        let mut named = Named::start(Says::Addresses(vec![HERE], 1))?;
         assert_eq!(named.reached()?, "good");
         named.server.say(away.clone());
         named.proxy.wait_for_log("that the name is not resolved", Duration::from_secs(40), |event| {
@@ -213,7 +208,7 @@ fn the_last_answer_stays_while_dns_is_away() -> Result<()> {
 
 #[test]
 fn a_name_that_is_resolved_late_is_an_endpoint_then() -> Result<()> {
-    let Some(named) = Named::start(Says::NoSuchName)? else { return Ok(()) };
+    let named = Named::start(Says::NoSuchName)?;
     assert_eq!(named.reached()?, "CONNACK 3");
     assert_eq!(attempts(&named.proxy, "NameNotResolved")?, 1);
     named.server.say(Says::Addresses(vec![HERE], 60));
@@ -223,7 +218,7 @@ fn a_name_that_is_resolved_late_is_an_endpoint_then() -> Result<()> {
 /// A client waits for the first answer, and not for the next ones.
 #[test]
 fn a_name_is_not_asked_for_by_each_client() -> Result<()> {
-    let Some(named) = Named::start(Says::Addresses(vec![HERE], 3600))? else { return Ok(()) };
+    let named = Named::start(Says::Addresses(vec![HERE], 3600))?;
     assert_eq!(named.reached()?, "good");
     // For IPv4 and IPv6.
     let before = named.server.questions();
@@ -240,7 +235,7 @@ fn a_name_is_not_asked_for_by_each_client() -> Result<()> {
 /// However short it may be kept, the name server is not flooded.
 #[test]
 fn a_name_without_a_time_to_live_is_asked_for_once_a_second() -> Result<()> {
-    let Some(named) = Named::start(Says::Addresses(vec![HERE], 0))? else { return Ok(()) };
+    let named = Named::start(Says::Addresses(vec![HERE], 0))?;
     named.server.wait_for_question()?;
     let before = named.server.questions();
     let start = Instant::now();

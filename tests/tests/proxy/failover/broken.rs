@@ -167,6 +167,11 @@ fn one_that_hangs_within_its_connack_is_replaced() -> Result<()> {
 }
 
 #[test]
+fn one_that_hangs_within_its_connack_and_is_the_only_one_is_told() -> Result<()> {
+    is_told(&Bad::answers(Answer::Bytes(wire::CONNACK_V311[..3].to_vec()))?)
+}
+
+#[test]
 fn one_that_answers_with_something_else_is_replaced() -> Result<()> {
     let others: [&[u8]; 4] = [b"HTTP/1.1 400 Bad Request\r\n\r\n", &[0x30, 2, 0, 0], &[0xf0, 0], &[0x20, 0]];
     for other in others {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use tokio::task::{JoinSet, LocalSet, spawn_local};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::balancing::change;
 use crate::balancing::fleet::{Stopped, upstream};
 use crate::site::{ALL_LEVELS, SERVER_NAME, Site, Way};
 
@@ -45,37 +48,46 @@ enum Manner {
 /// Brokers that keep nothing of their clients, in a thread of their own that ends with this.
 struct Brokers {
     addresses: Vec<SocketAddr>,
+    counts: Vec<Arc<AtomicUsize>>,
     _end: oneshot::Sender<()>,
 }
 
 impl Brokers {
     fn start(treatments: &[Treatment]) -> Result<Self> {
-        let mut addresses = Vec::new();
+        let (mut addresses, mut counts) = (Vec::new(), Vec::new());
         let mut listeners = Vec::new();
         for &treatment in treatments {
             let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
             listener.set_nonblocking(true)?;
             addresses.push(listener.local_addr()?);
-            listeners.push((listener, treatment));
+            let count = Arc::default();
+            counts.push(Arc::clone(&count));
+            listeners.push((listener, treatment, count));
         }
         let (end, ended) = oneshot::channel();
         thread::spawn(move || -> Result<()> {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             LocalSet::new().block_on(&runtime, async {
-                for (listener, treatment) in listeners {
-                    spawn_local(serve(TcpListener::from_std(listener)?, treatment));
+                for (listener, treatment, count) in listeners {
+                    spawn_local(serve(TcpListener::from_std(listener)?, treatment, count));
                 }
                 // That the sender is dropped is the end.
                 let _ = ended.await;
                 Ok(())
             })
         });
-        Ok(Self { addresses, _end: end })
+        Ok(Self { addresses, counts, _end: end })
+    }
+
+    /// How many connections one has had.
+    fn count(&self, index: usize) -> usize {
+        self.counts[index].load(Ordering::SeqCst)
     }
 }
 
-async fn serve(listener: TcpListener, treatment: Treatment) {
+async fn serve(listener: TcpListener, treatment: Treatment, count: Arc<AtomicUsize>) {
     while let Ok((stream, _)) = listener.accept().await {
+        count.fetch_add(1, Ordering::SeqCst);
         // A client that leaves meanwhile is no matter.
         spawn_local(async move { drop(treat(stream, treatment).await) });
     }
@@ -189,14 +201,30 @@ fn fewest_open_files(site: &Site) -> Result<usize> {
 #[test]
 fn thousands_that_are_let_in_leave_nothing_behind() -> Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let brokers = Brokers::start(&[Treatment::LetsIn])?;
-    let site = Site::before(&brokers.addresses)?;
+    let brokers = Brokers::start(&[Treatment::LetsIn; 2])?;
+    let node =
+        |index: usize| format!("{{name: broker-{index}, host: 127.0.0.1, port: {}}}", brokers.addresses[index].port());
+    let least = "loadBalancer: {type: LeastConnections}";
+    let site = Site::start(&upstream([node(0)], least))?;
     leave_nothing(&site, 25_000, |count| {
         let manners = &[Manner::Leaves, Manner::Drops];
         let let_in = LocalSet::new().block_on(&runtime, crowd(&site, count, 0, manners))?;
         assert_eq!(let_in, count);
         Ok(())
-    })
+    })?;
+    // A broker that is new gets no more than its half: the other one counts as having none.
+    change(&site.proxy, || {
+        site.config.stream_route("acme", "devices", &upstream([node(0), node(1)], least)).map(drop)
+    })?;
+    let before = brokers.count(0);
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let mut device = site.dial(Way::Plain)?;
+        assert_eq!(wire::connack(&mut device, &Connect::new(Version::V311, "after"))?.code(), Some(0));
+        held.push(device);
+    }
+    assert_eq!((brokers.count(0) - before, brokers.count(1)), (10, 10));
+    Ok(())
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn key(of: u8) -> [u8; 64] {
 }
 
 /// The files of `current`, `next` and `previous`.
-fn set(site: &Site, keys: [Option<u8>; 3]) -> Result<()> {
+pub(super) fn set(site: &Site, keys: [Option<u8>; 3]) -> Result<()> {
     let keys = keys.map(|of| of.map(key));
     let named = ["current", "next", "previous"].into_iter().zip(&keys);
     let files: Vec<(&str, &[u8])> = named.filter_map(|(name, key)| Some((name, &key.as_ref()?[..]))).collect();
