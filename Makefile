@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build fmt lint test demo bench tools
+.PHONY: help build fmt lint test test-oldest demo bench tools
 
 # On CI the committed Cargo.lock holds; `make LOCKED=--locked` does the same elsewhere.
 LOCKED ?= $(if $(filter true,$(CI)),--locked)
@@ -19,7 +19,7 @@ ONCE ?=
 
 help: ## Lists these targets
 	@echo 'make TARGET, of'
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
 build: ## Builds all: the proxy is then target/debug/streamgate-proxy
 	cargo build $(LOCKED) --workspace
@@ -36,8 +36,15 @@ lint: ## Checks formatting, clippy without a warning, and what the dependencies 
 # The build comes first, for the tests start the binaries, and cargo doesn't know that.
 test: tools ## Installs what is missing (as root or by sudo), lints, and runs all tests
 	$(MAKE) --no-print-directory lint
+	tests/cluster/control-plane build
 	cargo build $(LOCKED) --workspace --all-targets
 	cargo test $(LOCKED) --workspace
+
+test-oldest: export KUBERNETES_VERSION := 1.34
+test-oldest: tools ## Runs the tests of the cluster on the oldest Kubernetes that can be had
+	tests/cluster/control-plane build
+	cargo build $(LOCKED) --workspace --all-targets
+	cargo test $(LOCKED) -p streamgate-tests --test cluster
 
 demo: ## Shows it all on this machine, without root; ONCE=1 ends after the last step, by its outcome
 	scripts/install-tools demo

@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod config_dir;
+pub mod control_plane;
 pub mod echo;
 pub mod fake_broker;
 pub mod mosquitto;

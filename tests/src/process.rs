@@ -133,6 +133,17 @@ impl Output {
         self.code == Some(0)
     }
 
+    /// This output, where the command ended well.
+    ///
+    /// # Errors
+    /// Else all that it wrote.
+    pub fn succeeded(self, what: &str) -> Result<Self> {
+        if !self.success() {
+            bail!("{what} failed: {self:?}");
+        }
+        Ok(self)
+    }
+
     /// Standard output as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()

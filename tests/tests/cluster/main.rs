@@ -1,0 +1,3 @@
+//! What is true only on a real Kubernetes control plane.
+
+mod control_plane;
