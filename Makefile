@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build fmt lint test test-oldest demo bench tools
+.PHONY: help build crds fmt lint test test-oldest demo bench tools
 
 # On CI the committed Cargo.lock holds; `make LOCKED=--locked` does the same elsewhere.
 LOCKED ?= $(if $(filter true,$(CI)),--locked)
@@ -23,6 +23,9 @@ help: ## Lists these targets
 
 build: ## Builds all: the proxy is then target/debug/streamgate-proxy
 	cargo build $(LOCKED) --workspace
+
+crds: ## Writes crds/*.yaml, the CustomResourceDefinitions, from the types
+	cargo run $(LOCKED) -p streamgate-crds --example definitions
 
 fmt: ## Formats the code
 	cargo fmt --all

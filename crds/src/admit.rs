@@ -4,10 +4,10 @@
 //! lets pass whole.
 
 use std::collections::HashSet;
-use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+pub use crate::condition::Reason;
 use crate::manifest::Manifest;
 use crate::problem::{ObjectRef, Problem};
 use crate::stream_route::StreamRoute;
@@ -83,49 +83,6 @@ pub struct Refusal {
     pub reason: Reason,
     /// Why, in a sentence, which says what to do about it.
     pub message: String,
-}
-
-/// Why an object, or one of its names, takes no effect. A closed list, for status and log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Reason {
-    /// The object does not hold by itself.
-    Invalid,
-    /// An older object has the claim.
-    Conflicted,
-    /// No `TlsSni` of the gateway serves the name.
-    NoMatchingTlsSni,
-    /// The `TlsSni` that serves the name does not allow the route's namespace.
-    NotAllowedByTlsSni,
-    /// A certificate or its key can't be used.
-    InvalidCertificate,
-    /// A revocation list is past its end; the object takes effect, and lets nobody of that issuer in.
-    CrlExpired,
-    /// Something that the object refers to isn't there.
-    RefNotFound,
-    /// The gateway has none of the listeners that the route names.
-    NoMatchingListener,
-}
-
-impl Reason {
-    /// The word, as status and log have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Invalid => "Invalid",
-            Self::Conflicted => "Conflicted",
-            Self::NoMatchingTlsSni => "NoMatchingTlsSni",
-            Self::NotAllowedByTlsSni => "NotAllowedByTlsSni",
-            Self::InvalidCertificate => "InvalidCertificate",
-            Self::CrlExpired => "CrlExpired",
-            Self::RefNotFound => "RefNotFound",
-            Self::NoMatchingListener => "NoMatchingListener",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// The objects of the policy's gateway that hold by themselves, each once, the oldest first.

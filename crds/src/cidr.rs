@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use schemars::Schema;
 
 use crate::problem::WordError;
+use crate::schema;
 use crate::word::string_word;
 
 /// A range of IPv4 or IPv6 addresses, `10.0.0.0/8` or `2001:db8::/32`; a bare address is the range of itself.
@@ -31,6 +33,9 @@ impl FromStr for Cidr {
             Ok(address) => IpNet::from(address),
             Err(_) => text.parse::<IpNet>().map_err(|_| not_a_range(text))?,
         };
+        if text.split_once("/0").is_some_and(|(_, rest)| !rest.is_empty()) {
+            return Err(not_a_range(text));
+        }
         if range.trunc() != range {
             return Err(WordError::new(
                 format!("`{text}`, an address within a range"),
@@ -50,11 +55,29 @@ impl fmt::Display for Cidr {
     }
 }
 
-string_word!(Cidr, "Cidr", "a range such as \"10.0.0.0/8\" or \"2001:db8::/32\"", {
-    "type": "string",
-    "minLength": 2,
-    "maxLength": 49
-});
+string_word!(
+    Cidr,
+    "Cidr",
+    "a range such as \"10.0.0.0/8\" or \"2001:db8::/32\"",
+    { "type": "string", "minLength": 2, "maxLength": 43 },
+    ["isCIDR(self) || isIP(self)", FORM_WANTED],
+    ["!isCIDR(self) || cidr(self) == cidr(self).masked()", "no bits behind the prefix, as in `10.0.0.0/8`, or the address alone"],
+);
+
+/// Adds the rule that each range of a list is there once, however it is written.
+pub(crate) fn each_once(schema: &mut Schema) {
+    let range = |text: &str| {
+        format!("(isIP({text}) ? cidr({text} + (ip({text}).family() == 4 ? '/32' : '/128')) : cidr({text}))")
+    };
+    let expression = format!(
+        "!self.all(range, isIP(range) || isCIDR(range)) || self.all(range, self.exists_one(other, {} == {}))",
+        range("range"),
+        range("other")
+    );
+    schema::rule(&expression, &schema::found("a range twice", "each entry once"))(schema);
+}
+
+const FORM_WANTED: &str = "a range such as `10.0.0.0/8` or `2001:db8::/32`, or a single address";
 
 fn not_a_range(text: &str) -> WordError {
     let wanted = match text.split_once('/') {
@@ -62,7 +85,7 @@ fn not_a_range(text: &str) -> WordError {
             let most = if address.contains(':') { 128 } else { 32 };
             format!("a prefix length from 0 to {most} after the `/`, not `{prefix}`")
         }
-        _ => "a range such as `10.0.0.0/8` or `2001:db8::/32`, or a single address".to_owned(),
+        _ => FORM_WANTED.to_owned(),
     };
     WordError::new(format!("`{text}`"), wanted)
 }

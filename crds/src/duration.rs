@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::Schema;
+
 use crate::problem::WordError;
+use crate::schema;
 use crate::word::string_word;
 
 /// A span of time: `10s`, `500ms`, `1m30s`. One to four numbers of at most five digits, each with its unit `h`, `m`, `s`
@@ -57,7 +60,7 @@ impl FromStr for Duration {
             }
         }
         if milliseconds > MOST_MILLISECONDS {
-            return Err(WordError::new(format!("`{text}`"), "at most `99999h`"));
+            return Err(WordError::new(format!("`{text}`"), MOST_WANTED));
         }
         Ok(Self::from_millis(milliseconds))
     }
@@ -82,9 +85,23 @@ impl fmt::Display for Duration {
 
 string_word!(Duration, "Duration", "a duration with its unit, such as \"10s\", \"500ms\" or \"1m30s\"", {
     "type": "string",
-    "pattern": "^([0-9]{1,5}(h|m|s|ms)){1,4}$",
     "maxLength": 28
-});
+}, [FORM_RULE, FORM_WANTED], [&format!("!{FORM_RULE} || duration(self) <= duration('99999h')"), MOST_WANTED]);
+
+const FORM_RULE: &str = "self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')";
+
+const FORM_WANTED: &str = "numbers with the units `h`, `m`, `s` and `ms`, such as `10s`, `500ms` or `1m30s`";
+
+const MOST_WANTED: &str = "at most `99999h`";
+
+/// What a time is that must not be nothing, in a phrase.
+pub(crate) const POSITIVE_WANTED: &str = "a time longer than nothing, such as `10s`";
+
+/// Adds the rule that a duration is not nothing.
+pub(crate) fn positive(schema: &mut Schema) {
+    let expression = format!("!{FORM_RULE} || duration(self) > duration('0s')");
+    schema::rule(&expression, &schema::wanted(POSITIVE_WANTED))(schema);
+}
 
 /// From the largest, each in milliseconds.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -93,20 +110,19 @@ const MOST_MILLISECONDS: u64 = 99_999 * 3_600_000;
 
 /// What to write instead of `text`, with the number of it where one can be made out.
 fn wanted(text: &str) -> String {
-    const FORM: &str = "numbers with the units `h`, `m`, `s` and `ms`, such as `10s`, `500ms` or `1m30s`";
     if !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return format!("a unit with the number, such as `{text}s`: {FORM}");
+        return format!("a unit with the number, such as `{text}s`: {FORM_WANTED}");
     }
     if text.contains(['.', ',']) {
-        return format!("no fractions, `500ms` rather than `0.5s`: {FORM}");
+        return format!("no fractions, `500ms` rather than `0.5s`: {FORM_WANTED}");
     }
     if text.ends_with('d') {
-        return format!("hours rather than days: {FORM}");
+        return format!("hours rather than days: {FORM_WANTED}");
     }
     if text.starts_with(['-', '+']) {
-        return format!("no sign: {FORM}");
+        return format!("no sign: {FORM_WANTED}");
     }
-    FORM.to_owned()
+    FORM_WANTED.to_owned()
 }
 
 #[cfg(test)]

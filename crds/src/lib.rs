@@ -9,14 +9,17 @@
 //! - [`manifest`]: YAML in, a resource out, or problems with line and column. [`yaml`] is the reader beneath it, for any
 //!   other file that a person writes.
 //! - [`admit`]: which of a set of resources take effect, and why the others don't.
+//! - [`condition`]: the words of a status.
 //! - [`problem`]: what is wrong, where, and what would be right.
 
 pub mod admit;
 pub mod cidr;
+pub mod condition;
 pub mod duration;
 pub mod manifest;
 pub mod name;
 pub mod problem;
+mod schema;
 pub mod size;
 pub mod sni;
 pub mod stream_route;
@@ -26,12 +29,13 @@ mod validation;
 mod word;
 pub mod yaml;
 
-pub use admit::{Admitted, Objects, Policy, Reason, Refusal, admit};
+pub use admit::{Admitted, Objects, Policy, Refusal, admit};
 pub use cidr::Cidr;
+pub use condition::{ConditionType, Reason};
 pub use duration::Duration;
 pub use problem::{Kind, Location, ObjectRef, Problem, WordError};
 pub use size::Size;
 pub use sni::Sni;
-pub use stream_route::{StreamRoute, StreamRouteSpec};
+pub use stream_route::{StreamRoute, StreamRouteSpec, StreamRouteStatus};
 pub use subject::SubjectPattern;
-pub use tls_sni::{TlsSni, TlsSniSpec};
+pub use tls_sni::{TlsSni, TlsSniSpec, TlsSniStatus};

@@ -46,7 +46,7 @@ impl Manifest for StreamRoute {
     type Spec = StreamRouteSpec;
 
     fn from_parts(metadata: ObjectMeta, spec: StreamRouteSpec) -> Self {
-        Self { metadata, spec }
+        Self { metadata, spec, status: None }
     }
 
     fn gateway(&self) -> &str {
@@ -64,7 +64,7 @@ impl Manifest for TlsSni {
     type Spec = TlsSniSpec;
 
     fn from_parts(metadata: ObjectMeta, spec: TlsSniSpec) -> Self {
-        Self { metadata, spec }
+        Self { metadata, spec, status: None }
     }
 
     fn gateway(&self) -> &str {

@@ -2,7 +2,73 @@
 
 use std::net::IpAddr;
 
+use kube::core::Rule;
+
 use crate::problem::WordError;
+use crate::schema::{self, text_schema};
+
+const LABEL_WANTED: &str = "at most 63 lower-case letters, digits and `-`, beginning and ending with a letter or digit";
+
+const GATEWAY_WANTED: &str =
+    "a gateway's name: at most 52 lower-case letters, digits and `-`, beginning and ending with a letter or digit";
+
+const KEY_WANTED: &str =
+    "a key such as `ca.crt`: at most 253 letters, digits, `-`, `_` and `.`, not beginning with `..`";
+
+const HOST_WANTED: &str = "an IP address or a DNS name, such as `192.0.2.10`, `2001:db8::10` or `broker.example.com`";
+
+/// What a DNS name is, in a phrase.
+pub(crate) const DNS_WANTED: &str = "a DNS name such as `mqtt.example.com`: at most 253 letters, digits, `-`, `_` and `.` \
+    (punycode for others), labels of 1 to 63 that begin and end with no `-`, the last of them no number";
+
+const LABEL_RULE: &str = "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')";
+
+const SUBDOMAIN_RULE: &str = "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')";
+
+text_schema!(
+    /// The schema of what [`label`] checks.
+    Label,
+    63,
+    [LABEL_RULE, LABEL_WANTED]
+);
+
+text_schema!(
+    /// The schema of what [`gateway`] checks.
+    Gateway,
+    52,
+    [LABEL_RULE, GATEWAY_WANTED]
+);
+
+text_schema!(
+    /// The schema of what [`subdomain`] checks, of at most 253 characters.
+    Subdomain,
+    253,
+    [SUBDOMAIN_RULE, &subdomain_wanted(253)]
+);
+
+text_schema!(
+    /// The schema of what [`key`] checks.
+    Key,
+    253,
+    ["self.matches('^[A-Za-z0-9._-]+$') && self != '.' && !self.startsWith('..')", KEY_WANTED]
+);
+
+text_schema!(
+    /// The schema of what [`host`] checks.
+    Host,
+    254,
+    [&format!("isIP(self) || {}", dns_rule("self")), HOST_WANTED]
+);
+
+/// The rule in CEL for what [`dns`] checks, in either case and with one dot more at the end or none.
+pub(crate) fn dns_rule(text: &str) -> String {
+    const LABEL: &str = "[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?";
+
+    format!(
+        "({text}.matches('^({LABEL}[.])*{LABEL}[.]?$') && !{text}.matches('(^|[.])([0-9]+|0[xX][0-9A-Fa-f]*)[.]?$') && \
+         {text}.size() <= ({text}.endsWith('.') ? 254 : 253))"
+    )
+}
 
 /// Checks a DNS-1123 label, as namespaces, Services and listeners have it: 1 to 63 of `a-z`, `0-9` and `-`, which neither
 /// begins nor ends with `-`.
@@ -10,10 +76,7 @@ pub fn label(text: &str) -> Result<(), WordError> {
     if text.len() <= 63 && is_label(text) {
         return Ok(());
     }
-    Err(WordError::new(
-        format!("`{text}`"),
-        "at most 63 lower-case letters, digits and `-`, beginning and ending with a letter or digit",
-    ))
+    Err(WordError::new(format!("`{text}`"), LABEL_WANTED))
 }
 
 /// Checks a gateway's name: a DNS-1123 label of at most 52 characters, for its namespace is `streamgate-<gateway>`.
@@ -21,10 +84,13 @@ pub fn gateway(text: &str) -> Result<(), WordError> {
     if text.len() <= 52 && is_label(text) {
         return Ok(());
     }
-    Err(WordError::new(
-        format!("`{text}`"),
-        "a gateway's name: at most 52 lower-case letters, digits and `-`, beginning and ending with a letter or digit",
-    ))
+    Err(WordError::new(format!("`{text}`"), GATEWAY_WANTED))
+}
+
+/// The rule in CEL for the length of our objects' own names: they become labels and the names of files.
+pub(crate) fn object_name_rule() -> Rule {
+    Rule::new("self.metadata.name.size() <= 63")
+        .message(schema::found("a `metadata.name` of more than 63 characters", "at most 63").as_str())
 }
 
 /// The gateway that serves an object which names none.
@@ -38,13 +104,14 @@ pub fn subdomain(text: &str, most: usize) -> Result<(), WordError> {
         return Ok(());
     }
     let found = if text.len() > most { format!("{} characters, `{text}`", text.len()) } else { format!("`{text}`") };
-    Err(WordError::new(
-        found,
-        format!(
-            "at most {most} lower-case letters, digits, `-` and `.`, each part between dots beginning and ending with a \
-             letter or digit"
-        ),
-    ))
+    Err(WordError::new(found, subdomain_wanted(most)))
+}
+
+fn subdomain_wanted(most: usize) -> String {
+    format!(
+        "at most {most} lower-case letters, digits, `-` and `.`, each part between dots beginning and ending with a letter or \
+         digit"
+    )
 }
 
 /// Checks a key of a Secret or `ConfigMap`: 1 to 253 letters, digits, `-`, `_` and `.`, and nothing that a file system
@@ -54,11 +121,12 @@ pub fn key(text: &str) -> Result<(), WordError> {
     if !text.is_empty() && text.len() <= 253 && text.chars().all(allowed) && text != "." && !text.starts_with("..") {
         return Ok(());
     }
-    Err(WordError::new(
-        format!("`{text}`"),
-        "a key such as `ca.crt`: at most 253 letters, digits, `-`, `_` and `.`, not beginning with `..`",
-    ))
+    Err(WordError::new(format!("`{text}`"), KEY_WANTED))
 }
+
+/// What a port of a Service is, in a phrase.
+pub(crate) const PORT_WANTED: &str = "a port number from 1 to 65535, or the name of a port of the Service: at most 15 \
+    lower-case letters, digits and `-`, with a letter among them";
 
 /// Checks the name of a Service's port: 1 to 15 lower-case letters, digits and single `-` between them, with a letter among
 /// them.
@@ -67,18 +135,16 @@ pub fn port(text: &str) -> Result<(), WordError> {
     if text.len() <= 15 && is_label(text) && a_letter && !text.contains("--") {
         return Ok(());
     }
-    Err(WordError::new(
-        format!("`{text}`"),
-        "a port number from 1 to 65535, or the name of a port of the Service: at most 15 lower-case letters, digits and \
-         `-`, with a letter among them",
-    ))
+    Err(WordError::new(format!("`{text}`"), PORT_WANTED))
 }
 
 /// Checks a host to connect to: an IP address, or a DNS name.
 pub fn host(text: &str) -> Result<(), WordError> {
-    const WANTED: &str = "an IP address or a DNS name, such as `192.0.2.10`, `2001:db8::10` or `broker.example.com`";
-    if text.parse::<IpAddr>().is_ok() {
-        return Ok(());
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return match address.to_canonical() {
+            canonical if canonical == address => Ok(()),
+            v4 => Err(WordError::new(format!("`{text}`, IPv4 written as IPv6"), format!("`{v4}`"))),
+        };
     }
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     if bare != text && bare.parse::<IpAddr>().is_ok() {
@@ -94,7 +160,7 @@ pub fn host(text: &str) -> Result<(), WordError> {
         }
     }
     dns(&without_dot(text)).map_err(|error| {
-        WordError::new(format!("`{text}`, in which {}", error.found), format!("{}: {WANTED}", error.wanted))
+        WordError::new(format!("`{text}`, in which {}", error.found), format!("{}: {HOST_WANTED}", error.wanted))
     })
 }
 
@@ -164,8 +230,7 @@ fn dns_label(label: &str) -> Result<(), WordError> {
 fn is_label(text: &str) -> bool {
     let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && bytes.first().is_some_and(alphanumeric)
+    bytes.first().is_some_and(alphanumeric)
         && bytes.last().is_some_and(alphanumeric)
         && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-')
 }
@@ -183,6 +248,7 @@ mod tests {
             subdomain(wrong, 63).unwrap_err();
         }
         let long = "a".repeat(64);
+        subdomain(&long, 253).unwrap();
         assert!(subdomain(&long, 63).unwrap_err().found.starts_with("64 characters"));
     }
 

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
 
 use crate::problem::WordError;
-use crate::word;
+use crate::{schema, word};
 
 /// A number of bytes: `65536`, `64Ki`, `1Mi`, `1k`. Whole numbers with an optional suffix `k`, `M`, `G` (powers of 1000) or
 /// `Ki`, `Mi`, `Gi` (powers of 1024), below 2^63.
@@ -27,7 +27,8 @@ impl FromStr for Size {
         if number.is_empty() {
             return Err(refuse());
         }
-        let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*scale));
+        let bytes = Some(number).filter(|number| number.len() <= 19).and_then(|number| number.parse::<u64>().ok());
+        let bytes = bytes.and_then(|number| number.checked_mul(*scale));
         bytes
             .filter(|bytes| i64::try_from(*bytes).is_ok())
             .map(Self)
@@ -68,11 +69,34 @@ impl JsonSchema for Size {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
+        let mut schema = json_schema!({
             "x-kubernetes-int-or-string": true,
-            "pattern": "^[0-9]+(k|M|G|Ki|Mi|Gi)?$"
-        })
+            "maxLength": 21,
+            "nullable": false
+        });
+        schema::rule(FORM_RULE, &schema::wanted(FORM_WANTED))(&mut schema);
+        schema
     }
+}
+
+const FORM_RULE: &str = "string(self).matches('^[0-9]{1,19}(k|M|G|Ki|Mi|Gi)?$')";
+
+const FORM_WANTED: &str =
+    "a whole number of bytes, with a suffix `Ki`, `Mi`, `Gi`, `k`, `M` or `G` or none, such as `64Ki`";
+
+/// Adds the rule that a size is within these bounds.
+pub(crate) fn between(least: Size, most: Size) -> impl FnMut(&mut Schema) {
+    let bytes = "quantity(string(self))";
+    let expression = format!(
+        "!{FORM_RULE} || {bytes}.compareTo(quantity('{}')) >= 0 && {bytes}.compareTo(quantity('{}')) <= 0",
+        least.0, most.0
+    );
+    schema::rule(&expression, &schema::wanted(&between_wanted(least, most)))
+}
+
+/// What a size within these bounds is, in a phrase.
+pub(crate) fn between_wanted(least: Size, most: Size) -> String {
+    format!("{} to {} bytes, such as `64Ki`", least.0, most.0)
 }
 
 const SUFFIXES: [(&str, u64); 7] =
@@ -102,22 +126,20 @@ impl Visitor<'_> for SizeVisitor {
 
 /// What to write instead of `text`, with the right suffix where the wrong one can be made out.
 fn wanted(text: &str) -> String {
-    const FORM: &str =
-        "a whole number of bytes, with a suffix `Ki`, `Mi`, `Gi`, `k`, `M` or `G` or none, such as `64Ki`";
     if text.contains(['.', ',', 'e', 'E']) {
-        return format!("no fraction and no exponent: {FORM}");
+        return format!("no fraction and no exponent: {FORM_WANTED}");
     }
     if text.starts_with('-') {
-        return format!("no negative number: {FORM}");
+        return format!("no negative number: {FORM_WANTED}");
     }
     let (number, suffix) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
     let right = match suffix.trim() {
         "K" | "KB" | "KiB" | "kB" | "kb" | "ki" => "Ki",
         "MB" | "MiB" | "mb" | "mi" => "Mi",
         "GB" | "GiB" | "gb" | "gi" => "Gi",
-        _ => return FORM.to_owned(),
+        _ => return FORM_WANTED.to_owned(),
     };
-    format!("`{number}{right}`: {FORM}")
+    format!("`{number}{right}`: {FORM_WANTED}")
 }
 
 #[cfg(test)]

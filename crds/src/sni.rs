@@ -4,8 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use schemars::Schema;
+
 use crate::name;
 use crate::problem::WordError;
+use crate::schema;
 use crate::word::string_word;
 
 /// A name, or a pattern of names. Parsing lower-cases it and drops one trailing dot, as is done with what a client sends.
@@ -43,10 +46,7 @@ impl FromStr for Sni {
         }
         let bare = text.trim_start_matches('[').trim_end_matches(']');
         if bare.parse::<IpAddr>().is_ok() {
-            return Err(WordError::new(
-                format!("the IP address `{text}`"),
-                "a DNS name, for a client that connects to an address sends no server name (RFC 6066)",
-            ));
+            return Err(WordError::new(format!("the IP address `{text}`"), ADDRESS_WANTED));
         }
         let lower = text.to_ascii_lowercase();
         let (is_wildcard, name) = lower.strip_prefix("*.").map_or((false, lower.as_str()), |parent| (true, parent));
@@ -56,10 +56,7 @@ impl FromStr for Sni {
             return Err(WordError::new(format!("{length} characters, `{text}`"), "at most 253 characters"));
         }
         if name.contains('*') {
-            return Err(WordError::new(
-                format!("`{text}`"),
-                "`*` alone as the whole first label, which stands for exactly one label: `*.example.com`",
-            ));
+            return Err(WordError::new(format!("`{text}`"), STAR_WANTED));
         }
         name::dns(name).map_err(|error| WordError::new(format!("`{text}`, in which {}", error.found), error.wanted))?;
         Ok(if is_wildcard { Self::Wildcard(name.to_owned()) } else { Self::Exact(name.to_owned()) })
@@ -76,11 +73,44 @@ impl fmt::Display for Sni {
     }
 }
 
-string_word!(Sni, "Sni", "a name such as \"mqtt.example.com\" or \"*.example.com\"", {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": 254
-});
+string_word!(
+    Sni,
+    "Sni",
+    "a name such as \"mqtt.example.com\" or \"*.example.com\"",
+    { "type": "string", "minLength": 1, "maxLength": 254 },
+    [
+        "!isIP(self)",
+        ADDRESS_WANTED
+    ],
+    [
+        "self == '*' || !self.contains('*') || self.matches('^[*][.][^*]+$')",
+        STAR_WANTED
+    ],
+    [
+        &format!("self.contains('*') || isIP(self) || {}", name::dns_rule("self")),
+        name::DNS_WANTED
+    ],
+    [
+        &format!(
+            "!self.startsWith('*.') || self.substring(2).contains('*') || {} && self.size() <= (self.endsWith('.') ? 254 : 253)",
+            name::dns_rule("self.substring(2)")
+        ),
+        name::DNS_WANTED
+    ],
+);
+
+/// Adds the rule that each name of a list is there once, however it is written.
+pub(crate) fn each_once(schema: &mut Schema) {
+    let same = |text: &str| format!("{text}.lowerAscii() + ({text}.endsWith('.') ? '' : '.')");
+    let expression = format!("self.all(name, self.exists_one(other, {} == {}))", same("name"), same("other"));
+    schema::rule(&expression, &schema::found("a name twice, upper case and a dot at the end aside", "each entry once"))(
+        schema,
+    );
+}
+
+const ADDRESS_WANTED: &str = "a DNS name, for a client that connects to an address sends no server name (RFC 6066)";
+
+const STAR_WANTED: &str = "`*` alone as the whole first label, which stands for exactly one label: `*.example.com`";
 
 #[cfg(test)]
 mod tests {

@@ -35,6 +35,12 @@ impl FromStr for SubjectPattern {
     type Err = WordError;
 
     fn from_str(text: &str) -> Result<Self, WordError> {
+        if text.chars().count() > MOST_CHARACTERS {
+            return Err(WordError::new(
+                format!("{} characters", text.chars().count()),
+                format!("at most {MOST_CHARACTERS} characters"),
+            ));
+        }
         let mut characters = text.chars().peekable();
         let mut attributes = Vec::new();
         loop {
@@ -57,11 +63,46 @@ impl fmt::Display for SubjectPattern {
     }
 }
 
-string_word!(SubjectPattern, "SubjectPattern", "a distinguished name such as \"CN=sensor-*,O=Acme\"", {
-    "type": "string",
-    "minLength": 3,
-    "maxLength": 1024
-});
+string_word!(
+    SubjectPattern,
+    "SubjectPattern",
+    "a distinguished name such as \"CN=sensor-*,O=Acme\"",
+    { "type": "string", "minLength": 3, "maxLength": MOST_CHARACTERS },
+    [
+        &form_rule(),
+        "a distinguished name such as `CN=sensor-*,O=Acme`: known attributes or object identifiers, each with a value, `,` \
+         between them, and `\\` before a character that is meant as it is"
+    ],
+    [
+        &escapes_rule(),
+        "escaped bytes that are UTF-8"
+    ],
+);
+
+/// How long a pattern may be.
+const MOST_CHARACTERS: usize = 1024;
+
+/// The rule in CEL for what is read as a pattern, escaped bytes aside.
+fn form_rule() -> String {
+    let names: Vec<_> = ATTRIBUTES.iter().flat_map(|(names, _)| *names).copied().collect();
+    let attribute = format!("((?i:{})|((OID|oid)[.])?[0-9]+([.][0-9]+)+)", names.join("|"));
+    let escape = r"\\([0-9A-Fa-f]{2}|[^0-9A-Fa-f])";
+    let value = format!(r#"([^ #,+";\\]|{escape})( *([^ ,+";\\]|{escape}))*"#);
+    format!("(',' + self).matches(r'^([,+] *{attribute} *= *{value} *)+$')")
+}
+
+/// The rule in CEL for escaped bytes: one is ASCII, or several are a character in UTF-8 together.
+fn escapes_rule() -> String {
+    let after = r"\\[89ABab][0-9A-Fa-f]";
+    let escaped = [
+        "[^0-9A-Fa-f]".to_owned(),
+        "[0-7][0-9A-Fa-f]".to_owned(),
+        format!("([Cc][2-9A-Fa-f]|[Dd][0-9A-Fa-f]){after}"),
+        format!(r"([Ee]0\\[ABab][0-9A-Fa-f]|[Ee][1-9A-CEFa-cef]{after}|[Ee][Dd]\\[89][0-9A-Fa-f]){after}"),
+        format!(r"([Ff]0\\[9ABab][0-9A-Fa-f]|[Ff][1-3]{after}|[Ff]4\\8[0-9A-Fa-f]){after}{after}"),
+    ];
+    format!(r"self.matches(r'^([^\\]|\\({}))*$')", escaped.join("|"))
+}
 
 /// The short name of an attribute, `CN` for `2.5.4.3`, where it has one.
 pub fn short_name(object_identifier: &str) -> Option<&'static str> {
@@ -84,7 +125,7 @@ impl Attribute {
         while let Some(character) = characters.next_if(|character| !matches!(character, '=' | ',' | '+')) {
             name.push(character);
         }
-        let name = name.trim();
+        let name = name.trim_matches(' ');
         if characters.next_if_eq(&'=').is_none() {
             return Err(bare_word(text, name));
         }
@@ -329,6 +370,12 @@ mod tests {
     fn a_bare_word_is_told_to_name_its_attribute() {
         assert!(error("sensor-*").contains("wanted `CN=sensor-*`"));
         assert!(error("CN=Acme, Inc").contains("`\\` before a comma"));
+    }
+
+    #[test]
+    fn a_pattern_has_1024_characters_at_most() {
+        assert!(format!("CN={}", "ü".repeat(1021)).parse::<SubjectPattern>().is_ok());
+        assert!(error(&format!("CN={}", "a".repeat(1022))).contains("found 1025 characters; wanted at most 1024"));
     }
 
     #[test]

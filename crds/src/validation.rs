@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::Hash;
 
-use crate::duration::Duration;
+use crate::duration::{Duration, POSITIVE_WANTED};
 use crate::manifest::Manifest;
 use crate::name;
 use crate::problem::{MOST_PROBLEMS, Problem, WordError};
@@ -39,6 +39,13 @@ impl Findings {
         self.word("metadata.name", name::subdomain(&object.name, 63));
     }
 
+    /// A list that is longer than a person needs it: what is written has bounds.
+    pub(crate) fn most(&mut self, field: &str, length: usize, most: usize) {
+        if length > most {
+            self.add(field, format!("{length} entries"), format!("at most {most}"));
+        }
+    }
+
     /// Entries of a list that an earlier one says already.
     pub(crate) fn twice<T: Eq + Hash + Display>(&mut self, field: &str, entries: &[T]) {
         let mut first = HashMap::new();
@@ -59,7 +66,7 @@ impl Findings {
 
     pub(crate) fn positive(&mut self, field: &str, duration: Duration) {
         if duration.is_zero() {
-            self.add(field, format!("`{duration}`"), "a time longer than nothing, such as `10s`");
+            self.add(field, format!("`{duration}`"), POSITIVE_WANTED);
         }
     }
 

@@ -9,9 +9,10 @@ use serde::de::{Deserialize, Deserializer, Error, Expected, SeqAccess, Unexpecte
 
 use crate::problem::WordError;
 
-/// Writes `FromStr`'s and `Display`'s serde and schema twins for a word that is always a string.
+/// Writes `FromStr`'s and `Display`'s serde and schema twins for a word that is always a string: its schema, and rules in CEL
+/// with what is wanted by them.
 macro_rules! string_word {
-    ($word:ty, $name:literal, $example:literal, $schema:tt) => {
+    ($word:ty, $name:literal, $example:literal, $schema:tt, $([$rule:expr, $wanted:expr]),+ $(,)?) => {
         impl ::serde::Serialize for $word {
             fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -34,7 +35,9 @@ macro_rules! string_word {
             }
 
             fn json_schema(_: &mut ::schemars::SchemaGenerator) -> ::schemars::Schema {
-                ::schemars::json_schema!($schema)
+                let mut schema = ::schemars::json_schema!($schema);
+                $($crate::schema::rule($rule, &$crate::schema::wanted($wanted))(&mut schema);)+
+                schema
             }
         }
     };

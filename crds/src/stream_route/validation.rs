@@ -1,21 +1,16 @@
 //! What a `StreamRoute` must be to hold by itself.
 
+use super::mqtt::{CERTIFICATE_FIELD_WANTED, LEAST_CONNECT_SIZE, MOST_CONNECT_SIZE, OLD_LEVELS_WANTED};
+use super::upstream::{KEY_WANTED, MOST_NODES, MOST_SERVICES, NODE_NAME_WANTED};
 use super::{
-    CertificateField, ClientIdPolicy, LoadBalancer, LoadBalancerType, Mqtt, Node, ProtocolName, RouteMatch,
-    ServicePort, ServiceRef, StreamRoute, Upstream,
+    ANY_WANTED, CertificateField, ClientIdPolicy, LoadBalancer, LoadBalancerType, MOST_LISTENERS, MOST_RANGES,
+    MOST_SNIS, Mqtt, Node, ProtocolName, RouteMatch, SERVER_REFERENCE_WANTED, ServicePort, ServiceRef, StreamRoute,
+    Upstream,
 };
-use crate::name;
 use crate::problem::Problem;
-use crate::size::Size;
 use crate::sni::Sni;
 use crate::validation::Findings;
-
-/// The smallest limit that leaves room for a CONNECT with a client id.
-const LEAST_CONNECT_SIZE: Size = Size(64);
-
-/// The largest packet that MQTT can express: five bytes of fixed header, and a remaining length in four bytes of seven bits
-/// (MQTT 5.0 section 1.5.5).
-const MOST_CONNECT_SIZE: Size = Size(268_435_460);
+use crate::{name, size};
 
 impl StreamRoute {
     /// Everything that is wrong with the route by itself, each with its object and the path of its field; if it is
@@ -28,6 +23,7 @@ impl StreamRoute {
         for (index, listener) in spec.listeners.iter().enumerate() {
             found.word(format!("spec.listeners[{index}]"), name::label(listener));
         }
+        found.most("spec.listeners", spec.listeners.len(), MOST_LISTENERS);
         found.twice("spec.listeners", &spec.listeners);
         validate_match(&spec.r#match, &mut found);
         validate_mqtt(&spec.mqtt, &mut found);
@@ -35,8 +31,8 @@ impl StreamRoute {
         if let Some(reference) = &spec.on_drain.server_reference
             && !(1..=1024).contains(&reference.len())
         {
-            let wanted = "1 to 1024 bytes, such as `other.example.com:8883`, or no `serverReference`";
-            found.add("spec.onDrain.serverReference", format!("{} bytes", reference.len()), wanted);
+            let bytes = format!("{} bytes", reference.len());
+            found.add("spec.onDrain.serverReference", bytes, SERVER_REFERENCE_WANTED);
         }
         found.of(self)
     }
@@ -45,14 +41,11 @@ impl StreamRoute {
 fn validate_match(route_match: &RouteMatch, found: &mut Findings) {
     for (index, sni) in route_match.snis.iter().enumerate() {
         if *sni == Sni::Any {
-            found.add(
-                format!("spec.match.snis[{index}]"),
-                "`*`",
-                "names such as `mqtt.example.com` or `*.example.com`, or no `snis` at all for every name of the TlsSnis of \
-                 this namespace",
-            );
+            found.add(format!("spec.match.snis[{index}]"), "`*`", ANY_WANTED);
         }
     }
+    found.most("spec.match.snis", route_match.snis.len(), MOST_SNIS);
+    found.most("spec.match.sourceRanges", route_match.source_ranges.len(), MOST_RANGES);
     found.twice("spec.match.snis", &route_match.snis);
     found.twice("spec.match.sourceRanges", &route_match.source_ranges);
 }
@@ -66,11 +59,9 @@ fn validate_mqtt(mqtt: &Mqtt, found: &mut Findings) {
             (ProtocolName::Mqtt, _) => {
                 found.add(field, format!("the level {level}"), "3 (MQTT 3.1), 4 (MQTT 3.1.1) or 5 (MQTT 5.0)");
             }
-            (ProtocolName::Mqisdp, _) => found.add(
-                field,
-                format!("the level {level} with `protocolName: MQIsdp`"),
-                "3, the level of MQTT 3.1, or `protocolName: MQTT`, with which `protocolLevels` may have 3, 4 and 5",
-            ),
+            (ProtocolName::Mqisdp, _) => {
+                found.add(field, format!("the level {level} with `protocolName: MQIsdp`"), OLD_LEVELS_WANTED);
+            }
         }
     }
     found.twice("spec.mqtt.protocolLevels", protocol_levels);
@@ -79,7 +70,7 @@ fn validate_mqtt(mqtt: &Mqtt, found: &mut Findings) {
         found.add(
             "spec.mqtt.maxConnectSize",
             format!("{} bytes", max_connect_size.0),
-            format!("{} to {} bytes, such as `64Ki`", LEAST_CONNECT_SIZE.0, MOST_CONNECT_SIZE.0),
+            size::between_wanted(LEAST_CONNECT_SIZE, MOST_CONNECT_SIZE),
         );
     }
     if client_id.policy != ClientIdPolicy::MatchesCertificate
@@ -88,7 +79,7 @@ fn validate_mqtt(mqtt: &Mqtt, found: &mut Findings) {
         found.add(
             "spec.mqtt.clientId.certificateField",
             format!("`{:?}` without the policy that needs it", client_id.certificate_field),
-            "`policy: MatchesCertificate` beside it, or no `certificateField`",
+            CERTIFICATE_FIELD_WANTED,
         );
     }
 }
@@ -99,6 +90,8 @@ fn validate_upstream(upstream: &Upstream, found: &mut Findings) {
         (false, false) => found.add("spec.upstream", "both `services` and `nodes`", "one of the two"),
         _ => {}
     }
+    found.most("spec.upstream.services", upstream.services.len(), MOST_SERVICES);
+    found.most("spec.upstream.nodes", upstream.nodes.len(), MOST_NODES);
     for (index, service) in upstream.services.iter().enumerate() {
         validate_service(service, &format!("spec.upstream.services[{index}]"), found);
     }
@@ -113,11 +106,7 @@ fn validate_upstream(upstream: &Upstream, found: &mut Findings) {
     if let LoadBalancer { r#type, key: Some(key) } = upstream.load_balancer
         && r#type != LoadBalancerType::ConsistentHash
     {
-        found.add(
-            "spec.upstream.loadBalancer.key",
-            format!("`{key:?}` without the type that needs it"),
-            "`type: ConsistentHash` beside it, or no `key`",
-        );
+        found.add("spec.upstream.loadBalancer.key", format!("`{key:?}` without the type that needs it"), KEY_WANTED);
     }
     found.positive("spec.upstream.connectTimeout", upstream.connect_timeout);
     found.positive("spec.upstream.connackTimeout", upstream.connack_timeout);
@@ -136,8 +125,7 @@ fn validate_node(node: &Node, field: &str, found: &mut Findings) {
     if let Some(name) = &node.name
         && !is_node_name(name)
     {
-        let wanted = "1 to 253 characters without spaces, such as `broker-0`, or no `name`";
-        found.add(format!("{field}.name"), format!("`{}`", name.escape_debug()), wanted);
+        found.add(format!("{field}.name"), format!("`{}`", name.escape_debug()), NODE_NAME_WANTED);
     }
     found.word(format!("{field}.host"), name::host(&node.host));
     found.port(format!("{field}.port"), node.port);

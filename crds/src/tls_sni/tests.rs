@@ -167,8 +167,8 @@ fn each_rule_says_what_to_write_instead() {
             "6:22: spec.clientAuth.mode: found `require`; wanted one of `None`, `Optional`, `Require`",
         ),
         (
-            "clientAuth: {maxDepth: 256}",
-            "6:26: spec.clientAuth.maxDepth: found the number 256; wanted a whole number from 0 to 255",
+            "clientAuth: {maxDepth: 7}",
+            "6:26: spec.clientAuth.maxDepth: found 7 intermediates; wanted 0 to 6: no longer chain is verified",
         ),
         (
             "clientAuth: {ca: {configMapName: a}, allowedSubjects: []}",
@@ -177,10 +177,6 @@ fn each_rule_says_what_to_write_instead() {
         (
             "clientAuth: {ca: {configMapName: a}, allowedSubjects: [sensor-*]}",
             "6:58: spec.clientAuth.allowedSubjects[0]: found `sensor-*`, in which at `sensor-*` is no `=`; wanted `CN=sensor-*`",
-        ),
-        (
-            "clientAuth: {ca: {configMapName: a}, allowedSubjects: [\"CN=a,O=b\", \"cn=a, o=b\"]}",
-            "6:70: spec.clientAuth.allowedSubjects[1]: found `CN=a,O=b`, which [0] is already; wanted each entry once",
         ),
         ("minProtocolVersion: 1.3", "6:23: spec.minProtocolVersion: found the number 1.3; wanted `\"1.3\"`, in quotes"),
         ("minProtocolVersion: \"1.1\"", "6:23: spec.minProtocolVersion: found `1.1`; wanted one of `1.2`, `1.3`"),

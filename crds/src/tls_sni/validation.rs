@@ -1,6 +1,9 @@
 //! What a `TlsSni` must be to hold by itself.
 
-use super::{CaRef, ClientAuth, ClientAuthMode, CrlRef, TlsSni};
+use super::{
+    CA_WANTED, CRL_CA_WANTED, CaRef, ClientAuth, ClientAuthMode, CrlRef, MOST_CERTIFICATES, MOST_DEPTH, MOST_PROTOCOLS,
+    MOST_SNIS, MOST_SUBJECTS, PROTOCOL_WANTED, SUBJECTS_WANTED, TlsSni,
+};
 use crate::name;
 use crate::problem::Problem;
 use crate::validation::Findings;
@@ -16,10 +19,12 @@ impl TlsSni {
         if spec.snis.is_empty() {
             found.add("spec.snis", "no name", "at least one, or `\"*\"` for all that no other TlsSni serves");
         }
+        found.most("spec.snis", spec.snis.len(), MOST_SNIS);
         found.twice("spec.snis", &spec.snis);
         if spec.certificates.is_empty() {
             found.add("spec.certificates", "no certificate", "at least one: `[{secretName: my-tls}]`");
         }
+        found.most("spec.certificates", spec.certificates.len(), MOST_CERTIFICATES);
         let secrets: Vec<_> = spec.certificates.iter().map(|certificate| &certificate.secret_name).collect();
         for (index, secret) in secrets.iter().enumerate() {
             found.word(format!("spec.certificates[{index}].secretName"), name::subdomain(secret, 253));
@@ -28,22 +33,23 @@ impl TlsSni {
         validate_client_auth(&spec.client_auth, &mut found);
         for (index, protocol) in spec.alpn_protocols.iter().enumerate() {
             if !(1..=255).contains(&protocol.len()) {
-                let wanted = "1 to 255 bytes (RFC 7301), such as `mqtt`";
-                found.add(format!("spec.alpnProtocols[{index}]"), format!("{} bytes", protocol.len()), wanted);
+                let bytes = format!("{} bytes", protocol.len());
+                found.add(format!("spec.alpnProtocols[{index}]"), bytes, PROTOCOL_WANTED);
             }
         }
+        found.most("spec.alpnProtocols", spec.alpn_protocols.len(), MOST_PROTOCOLS);
         found.twice("spec.alpnProtocols", &spec.alpn_protocols);
         found.of(self)
     }
 }
 
 fn validate_client_auth(client_auth: &ClientAuth, found: &mut Findings) {
-    let ClientAuth { mode, ca, crl, max_depth: _, allowed_subjects } = client_auth;
+    let ClientAuth { mode, ca, crl, max_depth, allowed_subjects } = client_auth;
     if *mode == Some(ClientAuthMode::None) && !allowed_subjects.is_empty() {
         found.add(
             "spec.clientAuth.allowedSubjects",
             "subjects with `mode: None`, so that no certificate is asked for",
-            "`mode: Require` or `Optional`, or no `allowedSubjects`",
+            SUBJECTS_WANTED,
         );
     }
     match (mode, ca) {
@@ -56,24 +62,25 @@ fn validate_client_auth(client_auth: &ClientAuth, found: &mut Findings) {
                 found,
             );
         }
-        (Some(mode @ (ClientAuthMode::Optional | ClientAuthMode::Require)), None) => found.add(
-            "spec.clientAuth",
-            format!("`mode: {mode:?}` without a `ca`"),
-            "the authorities whose certificates count: `ca: {configMapName: device-ca}`",
-        ),
+        (Some(mode @ (ClientAuthMode::Optional | ClientAuthMode::Require)), None) => {
+            found.add("spec.clientAuth", format!("`mode: {mode:?}` without a `ca`"), CA_WANTED);
+        }
         (None, None) if !allowed_subjects.is_empty() => found.add(
             "spec.clientAuth.allowedSubjects",
             "subjects without a `ca`, so that no certificate is asked for",
-            "the authorities whose certificates count: `ca: {configMapName: device-ca}`",
+            CA_WANTED,
         ),
         (Some(ClientAuthMode::None) | None, None) => {}
     }
-    found.twice("spec.clientAuth.allowedSubjects", allowed_subjects);
+    found.most("spec.clientAuth.allowedSubjects", allowed_subjects.len(), MOST_SUBJECTS);
+    if *max_depth > MOST_DEPTH {
+        let wanted = format!("0 to {MOST_DEPTH}: no longer chain is verified");
+        found.add("spec.clientAuth.maxDepth", format!("{max_depth} intermediates"), wanted);
+    }
     if let Some(CrlRef { config_map_name, secret_name, key }) = crl {
         validate_reference("spec.clientAuth.crl", config_map_name.as_ref(), secret_name.as_ref(), key.as_ref(), found);
         if ca.is_none() {
-            let wanted = "the authorities whose certificates it revokes: `ca: {configMapName: device-ca}`";
-            found.add("spec.clientAuth.crl", "revocation lists without a `ca`", wanted);
+            found.add("spec.clientAuth.crl", "revocation lists without a `ca`", CRL_CA_WANTED);
         }
     }
 }

@@ -1,3 +1,4 @@
 //! What is true only on a real Kubernetes control plane.
 
 mod control_plane;
+mod resources;

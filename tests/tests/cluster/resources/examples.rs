@@ -1,0 +1,28 @@
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use streamgate_crds::yaml::Document;
+
+use super::{cluster, repository};
+
+#[test]
+fn every_example_applies() -> Result<()> {
+    let folders = ["routes", "tlssnis", "standalone/config/streamroutes", "standalone/config/tlssnis"];
+    let mut manifests = Vec::new();
+    for folder in folders {
+        for entry in std::fs::read_dir(repository().join("examples").join(folder))? {
+            manifests.push(std::fs::read_to_string(entry?.path())?);
+        }
+    }
+    ensure!(manifests.len() >= 25, "{} examples", manifests.len());
+    let mut namespaces = BTreeSet::new();
+    for manifest in &manifests {
+        let document = Document::parse(manifest).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+        namespaces.insert(document.text("metadata.namespace").context("a namespace")?.to_owned());
+    }
+    let cluster = cluster()?;
+    for namespace in namespaces {
+        cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}"))?;
+    }
+    cluster.apply(&manifests.join("\n---\n"))
+}
