@@ -1,6 +1,6 @@
 //! A broker's place taken by a recorder, for what is asserted byte by byte.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,15 +117,16 @@ impl FakeBroker {
         Ok(self.stream(index)?.write_all(bytes)?)
     }
 
-    /// Ends the sending side of connection `index`; it reads on.
+    /// Ends the sending side of connection `index`; it reads on. Nothing is left to end where its sender has ended it.
     pub fn end_sending(&self, index: usize) -> Result<()> {
-        if self.ended(index) {
-            return Ok(());
-        }
-        match self.stream(index)?.shutdown(Shutdown::Write) {
-            // It has ended already, since its sender has.
-            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),
-            ended => Ok(ended?),
+        let shutdown = self.stream(index).and_then(|stream| Ok(stream.shutdown(Shutdown::Write)?));
+        match shutdown {
+            Err(_) if self.ended(index) => Ok(()),
+            // Its sender has ended it just now.
+            Err(error) if error.downcast_ref::<io::Error>().map(io::Error::kind) == Some(ErrorKind::NotConnected) => {
+                Ok(())
+            }
+            ended => ended,
         }
     }
 

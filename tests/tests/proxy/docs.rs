@@ -93,6 +93,9 @@ fn the_commands_of_from_apisix_print_what_it_says() -> Result<()> {
 fn no_page_is_left_out() -> Result<()> {
     let tests = include_str!("docs.rs");
     for page in Page::all()? {
+        if page.blocks()?.iter().all(|block| block.kind == Kind::Manual) {
+            continue;
+        }
         ensure!(tests.contains(&format!("transcript::run(&Page::read(\"{}\")?)", page.name)), "{}", page.name);
     }
     Ok(())
