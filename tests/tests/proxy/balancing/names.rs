@@ -70,10 +70,18 @@ fn a_name_that_resolves_to_denied_addresses_alone_is_never_connected_to() -> Res
 #[test]
 fn ipv4_written_as_ipv6_is_denied_too() -> Result<()> {
     let broker = NamedBroker::start("good")?;
-    let node = format!("{{name: mapped, host: \"::ffff:127.0.0.1\", port: {}}}", broker.address().port());
-    let (_config, proxy) = denying("127.0.0.0/8", &upstream([node], ""))?;
+    let config = directory("upstream: {services: [{name: broker, port: 1883}]}")?;
+    let slice = format!(
+        "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: broker-1}}, addressType: IPv6,
+          ports: [{{port: {}}}], endpoints: [{{addresses: [\"::ffff:127.0.0.1\"]}}]}}",
+        broker.address().port()
+    );
+    let service = "{apiVersion: v1, kind: Service, metadata: {name: broker}, spec: {ports: [{port: 1883}]}}";
+    config.endpoints("acme", "broker", &format!("{service}\n---\n{slice}\n"))?;
+    let denied = ["--denied-upstreams", "127.0.0.0/8"];
+    let proxy = Proxy::start_with(&config, &[Listener::mqtt(PLAIN)], &denied)?;
     assert_eq!(reached(proxy.address(PLAIN), "device")?, "CONNACK 3");
-    assert_eq!(broker.recorder.count(), 0);
+    assert_eq!((attempts(&proxy, "Denied")?, broker.recorder.count()), (1, 0));
     Ok(())
 }
 
