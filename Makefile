@@ -14,8 +14,9 @@ CARGO_DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/streamgate/cargo-deny-0.20.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # WHAT=idle: the benchmark measures this alone.
 WHAT ?=
-# ONCE=1: the demo ends after its last step.
+# ONCE=1: the demo ends after its last step. CLUSTER=1: it is told on a Kubernetes control plane.
 ONCE ?=
+CLUSTER ?=
 
 help: ## Lists these targets
 	@echo 'make TARGET, of'
@@ -49,15 +50,18 @@ test-oldest: tools ## Runs the tests of the cluster on the oldest Kubernetes tha
 	cargo build $(LOCKED) --workspace --all-targets
 	cargo test $(LOCKED) -p streamgate-tests --test cluster
 
-demo: ## Shows it all on this machine, without root; ONCE=1 ends after the last step, by its outcome
+# The first time with CLUSTER=1 the control plane is built, which takes minutes and needs Go.
+demo: ## Shows it all on this machine, without root; ONCE=1 ends after the last step, by its outcome; CLUSTER=1 tells it by kubectl
 	scripts/install-tools demo
-	cargo build $(LOCKED) -p streamgate-proxy -p streamgate-demo
-	"$(TARGET)/debug/streamgate-demo" $(if $(filter-out 0,$(ONCE)),--once)
+	$(if $(filter-out 0,$(CLUSTER)),tests/cluster/control-plane build)
+	cargo build $(LOCKED) -p streamgate-proxy -p streamgate-operator -p streamgate-demo
+	"$(TARGET)/debug/streamgate-demo" $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(CLUSTER)),--cluster)
 
-bench: ## Measures what a released build costs: processor time, memory, latency; WHAT=idle measures that alone
+bench: ## Measures what a released build costs: processor time, memory, latency; WHAT=idle measures that alone, WHAT='apply scale' the control plane
 	scripts/install-tools demo
-	cargo build $(LOCKED) --release -p streamgate-proxy -p streamgate-bench
-	STREAMGATE_PROXY="$(TARGET)/release/streamgate-proxy" "$(TARGET)/release/streamgate-bench" $(WHAT)
+	cargo build $(LOCKED) --release -p streamgate-proxy -p streamgate-operator -p streamgate-bench
+	STREAMGATE_PROXY="$(TARGET)/release/streamgate-proxy" STREAMGATE_OPERATOR="$(TARGET)/release/streamgate-operator" \
+	    STREAMGATE_SYNC="$(TARGET)/release/streamgate-sync" "$(TARGET)/release/streamgate-bench" $(WHAT)
 
 tools: ## Installs what `make test` and `make lint` need
 	scripts/install-tools

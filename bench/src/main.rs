@@ -1,8 +1,10 @@
 //! Measures the proxy: the released binary alone on core 0, clients and brokers on core 1. Processor time is the kernel's, to the
-//! nanosecond, so that the figures don't depend on how fast the load comes.
+//! nanosecond, so that the figures don't depend on how fast the load comes. What is measured of the control plane is in
+//! `cluster`.
 
 mod broker;
 mod client;
+mod cluster;
 mod connects;
 mod idle;
 mod messages;
@@ -19,7 +21,7 @@ use clap::{Parser, ValueEnum};
 /// Measures what the proxy costs, and prints a table.
 #[derive(Parser)]
 struct Arguments {
-    /// What is measured [default: all]
+    /// What is measured [default: all of the proxy]
     #[arg(value_enum)]
     what: Vec<What>,
     /// A tenth of the load, to see whether it runs
@@ -39,6 +41,10 @@ enum What {
     Reload,
     /// Time of a choice among 1,000 endpoints and of a match among 10,000 routes
     Pure,
+    /// Time from a write to the API to the first device that is served, with 1,000 routes
+    Apply,
+    /// What 10,000 routes and 100,000 endpoints cost the operator, config-sync and the proxy
+    Scale,
 }
 
 fn main() -> ExitCode {
@@ -52,6 +58,10 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> Result<()> {
+    let is_named = |what| arguments.what.contains(&what);
+    if is_named(What::Apply) || is_named(What::Scale) {
+        cluster::enter_network()?;
+    }
     let wants = |what| arguments.what.is_empty() || arguments.what.contains(&what);
     let scale = if arguments.quick { 10 } else { 1 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -70,6 +80,12 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     if wants(What::Reload) {
         runtime.block_on(reload::measure(scale))?;
+    }
+    if is_named(What::Apply) {
+        runtime.block_on(cluster::measure_apply(scale))?;
+    }
+    if is_named(What::Scale) {
+        runtime.block_on(cluster::measure_scale(scale))?;
     }
     Ok(())
 }

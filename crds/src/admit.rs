@@ -16,6 +16,9 @@ use crate::tls_sni::TlsSni;
 mod cover;
 mod names;
 mod overlap;
+mod policy;
+
+pub use policy::{Domain, Listener, Policy, Protocol};
 
 #[cfg(test)]
 mod tests;
@@ -25,35 +28,31 @@ mod tests;
 ///
 /// For each gateway by itself:
 ///
-/// 1. An object that does not hold by itself is refused.
+/// 1. An object that does not hold by itself is refused, and so is one that the gateway's owner does not allow. A name that
+///    its namespace may not claim is lost, and so is a listener that it may not use or that is none of the gateway's.
 /// 2. A name of a `TlsSni` is the oldest one's; a younger one loses the name.
 /// 3. A name of a `StreamRoute` must be served by a `TlsSni`, which must allow the route's namespace: the one that is chosen
 ///    for a client that asks for it, so exact before wildcard before `*`. A route's wildcard may also attach to names under
 ///    it that are served one by one.
 /// 4. Of two routes with an equal name (or without names, in one namespace), an equal source range (or none) and a listener
 ///    in common, the younger loses the name. A wildcard by which a route attaches to nothing but names that are served one
-///    by one keeps it from no route of another namespace.
+///    by one keeps it from no route of another namespace. Where clients ask for no name, at listeners without TLS, all routes
+///    without names are equal, whatever their namespaces: the younger loses the listener.
 ///
-/// An object that had names and has none left is left out. The oldest is the one that was created first, without a time the
+/// An object that had names and has none left, or that has no listener left, is left out. The oldest is the one that was created first, without a time the
 /// youngest; then by namespace and name.
 pub fn admit(policy: &Policy, objects: Objects) -> Admitted {
     let mut refusals = Vec::new();
-    let tls_snis = valid_by_age(policy, objects.tls_snis, &mut refusals);
+    let mut tls_snis = valid_by_age(policy, objects.tls_snis, &mut refusals);
+    policy::settle_tls_snis(policy, &mut tls_snis, &mut refusals);
     let tls_snis = names::settle(tls_snis, &mut refusals);
     let served = cover::Gateways::of(&tls_snis);
-    let stream_routes = valid_by_age(policy, objects.stream_routes, &mut refusals);
+    let mut stream_routes = valid_by_age(policy, objects.stream_routes, &mut refusals);
+    policy::settle_routes(policy, &mut stream_routes, &mut refusals);
     let stream_routes = cover::settle(stream_routes, &served, &mut refusals);
-    let stream_routes = overlap::settle(stream_routes, &served, &mut refusals);
+    let stream_routes = overlap::settle(policy, stream_routes, &served, &mut refusals);
     refusals.sort();
     Admitted { objects: Objects { tls_snis, stream_routes }, refusals }
-}
-
-/// What the owner of a gateway decides.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Policy {
-    /// The gateway that is judged for; objects of others are left out without a word. `None`: all of them, each gateway for
-    /// itself.
-    pub gateway: Option<String>,
 }
 
 /// The objects that are judged together.
@@ -148,9 +147,9 @@ fn precedence<T: Manifest>(holder: &T, other: &T) -> String {
     format!("{}, {why}", holder.reference())
 }
 
-/// Says of each name that an object lost why, and tells whether the object goes on.
+/// Says of each name or listener that an object lost why, and tells whether the object goes on.
 fn take_names(object: &ObjectRef, lost: Vec<(Reason, String)>, any_left: bool, refusals: &mut Vec<Refusal>) -> bool {
-    let end = if any_left { String::new() } else { format!("; nothing is left, so the {} has no effect", object.kind) };
+    let end = if any_left { String::new() } else { format!("{NOTHING_LEFT}, so the {} has no effect", object.kind) };
     refusals.extend(lost.into_iter().map(|(reason, message)| Refusal {
         object: object.clone(),
         reason,
@@ -158,3 +157,6 @@ fn take_names(object: &ObjectRef, lost: Vec<(Reason, String)>, any_left: bool, r
     }));
     any_left
 }
+
+/// How the end of a refusal's message begins, after all else, where the object has lost all that it had.
+pub const NOTHING_LEFT: &str = "; nothing is left";

@@ -34,8 +34,14 @@ pub(crate) fn show(story: &mut Story, world: &World) -> Result<()> {
     say("what the proxy tells:");
     say(&format!("  curl http://{}/metrics", world.proxy.admin()));
     say(&format!("  cat {}", world.config.status_dir().join("status.json").display()));
-    say("the configuration, to be edited:");
-    say(&format!("  {}", world.config.path().display()));
+    if let Some(cluster) = &world.cluster {
+        say("the cluster, to be changed (`kubectl get sr,tsni -A`, `kubectl edit sr devices -n acme`):");
+        let plane = cluster.gateway.cluster.path().display().to_string();
+        say(&format!("  export KUBECONFIG={plane}/kubeconfig PATH={plane}/bin:$PATH"));
+    } else {
+        say("the configuration, to be edited:");
+        say(&format!("  {}", world.config.path().display()));
+    }
     if mosquitto::is_installed() {
         let asked = [&common[..], &["-i", &first, "-t", "broker/name", "-C", "1"]].concat();
         let output = mosquitto::subscribe(&asked, wait::SOON)?;

@@ -1,7 +1,10 @@
 //! The demo: three brokers, the real proxy on the manifests of `examples/`, and devices of two tenants that connect to it by
-//! mutual TLS, step by step, each step with what it claims and whether that was so.
+//! mutual TLS, step by step, each step with what it claims and whether that was so. The manifests are files in a folder, or
+//! applied to a Kubernetes control plane on which operator and config-sync are at work.
 
 mod brokers;
+mod cluster;
+mod cluster_steps;
 mod devices;
 mod embedded;
 mod hand;
@@ -17,6 +20,7 @@ use std::thread;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use streamgate_tests::control_plane::ControlPlane;
 
 use crate::story::Story;
 use crate::world::World;
@@ -27,6 +31,9 @@ struct Arguments {
     /// Ends after the last step, with exit code 1 if anything was not as it says. Else stays up until Ctrl-C.
     #[arg(long)]
     once: bool,
+    /// Tells it on a Kubernetes control plane, with `kubectl apply`, the operator and config-sync.
+    #[arg(long)]
+    cluster: bool,
     /// Uses the built-in broker (rumqttd) even where mosquitto is installed.
     #[arg(long)]
     embedded: bool,
@@ -66,7 +73,8 @@ fn main() -> ExitCode {
 fn demo(arguments: &Arguments) -> Result<bool> {
     let interrupted = watch_for_interrupts()?;
     let mut story = Story::new(Arc::clone(&interrupted));
-    let mut world = World::start(&mut story, arguments.embedded)?;
+    let plane = arguments.cluster.then(ControlPlane::start).transpose()?;
+    let mut world = World::start(&mut story, arguments.embedded, plane.as_ref())?;
     let told = steps::tell(&mut story, &mut world);
     if interrupted.load(Ordering::SeqCst) {
         return Ok(!arguments.once);

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use streamgate_crds::Kind;
 use streamgate_tests::pki::Leaf;
 use streamgate_tests::tls_client::TlsClient;
 use streamgate_tests::wait;
 use streamgate_tests::wire::{Connect, Version};
 
+use crate::cluster_steps;
 use crate::devices::{self, Outcome, Session};
 use crate::story::{Story, say};
 use crate::world::World;
@@ -21,7 +23,10 @@ const CLIENT_IDS: [&str; 6] = ["sensor-1", "sensor-2", "sensor-3", "sensor-4", "
 pub(crate) fn tell(story: &mut Story, world: &mut World) -> Result<()> {
     two_tenants_on_one_port(story, world)?;
     let mut sessions = sticky_by_client_id(story, world)?;
-    a_route_added_live(story, world)?;
+    match &world.cluster {
+        Some(cluster) => cluster_steps::a_route_added_live(story, world, cluster)?,
+        None => a_route_added_live(story, world)?,
+    }
     a_broker_stops(story, world, &mut sessions)?;
     for (_, session) in sessions {
         session.leave();
@@ -29,7 +34,10 @@ pub(crate) fn tell(story: &mut Story, world: &mut World) -> Result<()> {
     certificates_refused(story, world)?;
     unknown_name_refused(story, world)?;
     wrong_levels_refused(story, world)?;
-    an_invalid_manifest(story, world)
+    match &world.cluster {
+        Some(cluster) => cluster_steps::mistakes_in_manifests(story, world, cluster),
+        None => an_invalid_manifest(story, world),
+    }
 }
 
 fn two_tenants_on_one_port(story: &mut Story, world: &mut World) -> Result<()> {
@@ -98,20 +106,10 @@ fn a_route_added_live(story: &mut Story, world: &World) -> Result<()> {
     let namespace = tenant.namespace.as_str();
     let authority = tenant.authority.certificate_pem();
     world.server_secret(namespace, "demo-live-tls", &[LIVE_NAME])?;
-    world.config.config_map(namespace, "demo-live-ca", &[("ca.crt", authority.as_bytes())])?;
+    world.config_map(namespace, "demo-live-ca", &[("ca.crt", authority.as_bytes())])?;
     let written = Instant::now();
-    world.config.tls_sni(
-        namespace,
-        "demo-live",
-        &format!(
-            "
-            snis: [{LIVE_NAME}]
-            certificates: [{{secretName: demo-live-tls}}]
-            clientAuth: {{ca: {{configMapName: demo-live-ca}}}}
-            "
-        ),
-    )?;
-    world.config.stream_route(namespace, "demo-live", &live_route(world, "[4, 5]"))?;
+    world.write(Kind::TlsSni, namespace, "demo-live", &live_name())?;
+    world.write(Kind::StreamRoute, namespace, "demo-live", &live_route(world, "[4, 5]"))?;
     say(&format!("written: tlssnis/{namespace}.demo-live.yaml, streamroutes/{namespace}.demo-live.yaml"));
     let mut last = before;
     let reached = wait::until("the new route", Duration::from_secs(10), || {
@@ -139,6 +137,7 @@ fn a_broker_stops(
     let name = world.brokers[stopped].name.clone();
     story.step(&format!("Broker {name} is stopped: its devices move, the others stay"))?;
     world.brokers[stopped].stop();
+    world.tell_of_brokers(|broker| broker.name != name)?;
     let (moving, staying): (Vec<_>, Vec<_>) = sessions.drain(..).partition(|(_, session)| session.broker == name);
     for (client_id, mut session) in staying {
         let alive = session.is_alive();
@@ -158,8 +157,15 @@ fn a_broker_stops(
         moved.push(client_id);
     }
     world.brokers[stopped].restart()?;
+    world.tell_of_brokers(|_| true)?;
     for client_id in moved {
-        let outcome = visit(world, &world.device(&world.tenants[0], client_id)?, Version::V311, client_id);
+        let client = world.device(&world.tenants[0], client_id)?;
+        let mut outcome = visit(world, &client, Version::V311, client_id);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // In a cluster it takes a moment until the proxy knows of it.
+        while world.cluster.is_some() && outcome.broker() != Some(name.as_str()) && Instant::now() < deadline {
+            outcome = visit(world, &client, Version::V311, client_id);
+        }
         let back = outcome.broker() == Some(name.as_str());
         story.check(back, &format!("{name} runs again, and {client_id} {}", outcome.describe()));
     }
@@ -206,7 +212,7 @@ fn an_invalid_manifest(story: &mut Story, world: &World) -> Result<()> {
     story.step("A mistake in a manifest is named, and what was there before goes on")?;
     let tenant = &world.tenants[0];
     let namespace = tenant.namespace.as_str();
-    world.config.stream_route(namespace, "demo-live", &live_route(world, "[4, 9]"))?;
+    world.write(Kind::StreamRoute, namespace, "demo-live", &live_route(world, "[4, 9]"))?;
     say("written: protocolLevels: [4, 9] into the route that was added before");
     let names_it = |status: &serde_json::Value| {
         let refused = status["refused"].as_array()?;
@@ -222,26 +228,38 @@ fn an_invalid_manifest(story: &mut Story, world: &World) -> Result<()> {
     let client = world.device(tenant, "newcomer")?.named(LIVE_NAME);
     let outcome = visit(world, &client, Version::V5, "newcomer");
     story.check(outcome.broker().is_some(), &format!("a device of that route still {}", outcome.describe()));
-    world.config.stream_route(namespace, "demo-live", &live_route(world, "[4, 5]"))?;
+    world.write(Kind::StreamRoute, namespace, "demo-live", &live_route(world, "[4, 5]"))?;
     let cleared = world.proxy.wait_for_status("no refusal", |status| names_it(status).is_none());
     story.check(cleared.is_ok(), "put right again, nothing is refused");
     Ok(())
 }
 
-fn live_route(world: &World, levels: &str) -> String {
+/// The name that is added, as a `spec`.
+pub(crate) fn live_name() -> String {
+    format!(
+        "
+        snis: [{LIVE_NAME}]
+        certificates: [{{secretName: demo-live-tls}}]
+        clientAuth: {{ca: {{configMapName: demo-live-ca}}}}
+        "
+    )
+}
+
+/// The route that is added, as a `spec`.
+pub(crate) fn live_route(world: &World, levels: &str) -> String {
     format!(
         "
         match: {{snis: [{LIVE_NAME}]}}
         mqtt: {{protocolLevels: {levels}}}
         upstream:
           loadBalancer: {{type: ConsistentHash}}
-          nodes: {}
+          {}
         ",
-        world.nodes()
+        world.upstream()
     )
 }
 
-fn visit(world: &World, client: &TlsClient, version: Version, client_id: &str) -> Outcome {
+pub(crate) fn visit(world: &World, client: &TlsClient, version: Version, client_id: &str) -> Outcome {
     devices::connect(client, world.address(), version, &Connect::new(version, client_id))
 }
 

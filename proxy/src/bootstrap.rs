@@ -16,7 +16,7 @@ use streamgate_crds::cidr::Cidr;
 use streamgate_crds::duration::Duration as DurationWord;
 use streamgate_crds::problem::Problem;
 
-pub use self::listener::{Listener, Protocol};
+pub use self::listener::{Listener, Protocol, deserialize_address};
 
 /// What a proxy starts with.
 #[derive(Clone, Debug, PartialEq, Eq)]

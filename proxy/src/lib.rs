@@ -6,7 +6,7 @@
 //! - [`config`]: the directory to an immutable snapshot.
 //! - [`tls`], [`mqtt`], [`route`], [`balance`], [`upstream`]: what a stage decides by; pure, sockets aside.
 //! - [`connection`]: a connection's way, one file a stage.
-//! - [`admin`]: what it tells.
+//! - [`admin`], [`log`]: what it tells.
 //! - [`commands`]: `run`, `check` and `explain`.
 
 pub mod admin;
@@ -15,6 +15,7 @@ pub mod bootstrap;
 pub mod commands;
 pub mod config;
 pub mod connection;
+pub mod log;
 pub mod mqtt;
 pub mod route;
 pub mod tls;

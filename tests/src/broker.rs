@@ -1,11 +1,11 @@
 //! A real mosquitto.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::process::Process;
@@ -130,4 +130,17 @@ impl Broker {
 /// An address of this host at which nothing listens.
 pub fn free_address(host: IpAddr) -> Result<SocketAddr> {
     Ok(TcpListener::bind((host, 0))?.local_addr()?)
+}
+
+/// An address of this machine that is none of loopback: what runs there can be an upstream in a cluster.
+///
+/// # Errors
+/// When this machine has no route to anywhere.
+pub fn machine_address() -> Result<IpAddr> {
+    // Nothing is sent: the kernel alone is asked from where it would be.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect((Ipv4Addr::new(198, 51, 100, 1), 9)).context(
+        "this machine has no route out, so no address but loopback, and that is no upstream in a cluster; add a default route",
+    )?;
+    Ok(socket.local_addr()?.ip())
 }

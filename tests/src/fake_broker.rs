@@ -1,7 +1,7 @@
 //! A broker's place taken by a recorder, for what is asserted byte by byte.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -43,7 +43,7 @@ pub enum Step {
     Close,
 }
 
-/// A TCP server on a free port of 127.0.0.1 that keeps what it receives.
+/// A TCP server on a free port that keeps what it receives.
 #[derive(Debug)]
 pub struct FakeBroker {
     address: SocketAddr,
@@ -54,7 +54,12 @@ pub struct FakeBroker {
 impl FakeBroker {
     /// Starts it; every connection is treated alike.
     pub fn start(answer: Answer) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), answer)
+    }
+
+    /// The same on a free port of this address.
+    pub fn start_at(host: IpAddr, answer: Answer) -> Result<Self> {
+        let listener = TcpListener::bind((host, 0))?;
         let address = listener.local_addr()?;
         let connections = Connections::default();
         let stopped = Arc::new(AtomicBool::new(false));

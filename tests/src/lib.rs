@@ -6,13 +6,18 @@ pub mod config_dir;
 pub mod control_plane;
 pub mod echo;
 pub mod fake_broker;
+pub mod gateway;
 pub mod mosquitto;
 pub mod openssl;
+pub mod operator;
+pub mod page;
 pub mod pki;
 pub mod process;
 pub mod proxy;
 pub mod schedule;
+pub mod sync;
 pub mod tls_client;
+pub mod transcript;
 pub mod wait;
 pub mod wire;
 

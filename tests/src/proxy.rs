@@ -46,6 +46,9 @@ impl Listener {
     }
 }
 
+/// How long the start may take: it reads all that is in the directory.
+const START: Duration = Duration::from_mins(1);
+
 /// The variable by which the log tells more or less.
 const LOG_LEVEL: &str = "RUST_LOG";
 
@@ -102,7 +105,7 @@ impl Proxy {
             command.env_remove(LOG_LEVEL);
         }
         let mut process = Process::start(command)?;
-        process.wait_for_line("`ready` of streamgate-proxy", wait::SOON, |line| {
+        process.wait_for_line("`ready` of streamgate-proxy", START, |line| {
             (event(line)?["message"] == "ready").then_some(())
         })?;
         let events: Vec<Value> = process.lines().iter().filter_map(|line| event(line)).collect();
@@ -224,7 +227,8 @@ pub fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
-fn get(address: SocketAddr, path: &str) -> Result<Response> {
+/// GET of a path at an admin port.
+pub fn get(address: SocketAddr, path: &str) -> Result<Response> {
     let mut stream = TcpStream::connect_timeout(&address, wait::SOON)?;
     stream.set_read_timeout(Some(wait::SOON))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::cover::{Gateways, Served};
-use super::{Reason, Refusal, precedence, take_names};
+use super::{Policy, Reason, Refusal, precedence, take_names};
 use crate::cidr::Cidr;
 use crate::manifest::Manifest;
 use crate::sni::Sni;
@@ -13,6 +13,7 @@ use crate::stream_route::StreamRoute;
 /// Takes from routes the names that an older one has for an equal source range on a common listener, and leaves out those
 /// that have none left.
 pub(super) fn settle(
+    policy: &Policy,
     oldest_first: Vec<StreamRoute>,
     served: &Gateways<'_>,
     refusals: &mut Vec<Refusal>,
@@ -31,16 +32,52 @@ pub(super) fn settle(
             }
             None => true,
         });
-        for name in &names {
-            claims.add(name, &route, kept.len());
+        let mut any_left = !names.is_empty();
+        if matches!(names[..], [Name::AllOf(_)]) {
+            lost.extend(take_plaintext(policy, claims, &mut route, &kept));
+            any_left = lost.is_empty() || !route.spec.listeners.is_empty();
         }
-        let any_left = !names.is_empty();
+        if any_left {
+            for name in &names {
+                claims.add(name, &route, kept.len());
+            }
+            claims.add_plaintext(policy, &route, kept.len());
+        }
         route.spec.r#match.snis = names.into_iter().filter_map(Name::into_sni).collect();
         if take_names(&object, lost, any_left, refusals) {
             kept.push(route);
         }
     }
     kept
+}
+
+/// Takes from a route without names the listeners without TLS on which an older one has its clients.
+fn take_plaintext(
+    policy: &Policy,
+    claims: &Claims,
+    route: &mut StreamRoute,
+    kept: &[StreamRoute],
+) -> Vec<(Reason, String)> {
+    let mut names = Vec::new();
+    let mut lost = Vec::new();
+    for listener in policy.plaintext_of(&route.spec.listeners) {
+        let claims = ranges(route).filter_map(|range| claims.plaintext.get(listener)?.get(&range)).copied();
+        if let Some(holder) = claims.min().and_then(|holder| kept.get(holder)) {
+            let from = from_range(route);
+            let holder = precedence(holder, route);
+            let message = format!(
+                "whoever comes to the listener `{listener}`{from}, where clients ask for no name, goes by {holder}; give them \
+                 different source ranges or listeners"
+            );
+            lost.push((Reason::Conflicted, message));
+            names.push(listener);
+        }
+    }
+    if !names.is_empty() {
+        let left = policy.without(&route.spec.listeners, &names);
+        route.spec.listeners = left;
+    }
+    lost
 }
 
 /// What a route claims: its names, or for want of them all of its namespace.
@@ -87,15 +124,22 @@ fn names(route: &StreamRoute, served: &Served<'_>) -> Vec<Name> {
 }
 
 fn denial(name: &Name, route: &StreamRoute, holder: &StreamRoute) -> String {
-    let ranges = &route.spec.r#match.source_ranges;
-    let from = if ranges.is_empty() { "" } else { " from an equal source range" };
+    let from = from_range(route);
     let holder = precedence(holder, route);
     format!("{name}{from} goes by {holder}; give them different names, source ranges or listeners")
 }
 
-/// Who has which name for which range of one gateway; routes by their index among those that are kept.
+fn from_range(route: &StreamRoute) -> &'static str {
+    if route.spec.r#match.source_ranges.is_empty() { "" } else { " from an equal source range" }
+}
+
+/// Who has what for which range of one gateway; routes by their index among those that are kept.
 #[derive(Default)]
-struct Claims(HashMap<Name, HashMap<Option<Cidr>, Claim>>);
+struct Claims {
+    names: HashMap<Name, HashMap<Option<Cidr>, Claim>>,
+    /// By listener: clients that ask for no name.
+    plaintext: HashMap<String, HashMap<Option<Cidr>, usize>>,
+}
 
 /// Who has one name for one range.
 #[derive(Default)]
@@ -110,15 +154,24 @@ struct Claim {
 impl Claims {
     /// The oldest route that has the name for a range and a listener of this one.
     fn holder(&self, name: &Name, route: &StreamRoute) -> Option<usize> {
-        let by_range = self.0.get(name)?;
+        let by_range = self.names.get(name)?;
         let claims = ranges(route).filter_map(|range| by_range.get(&range));
         claims.filter_map(|claim| claim.holder(&route.spec.listeners)).min()
     }
 
     fn add(&mut self, name: &Name, route: &StreamRoute, index: usize) {
-        let by_range = self.0.entry(name.clone()).or_default();
+        let by_range = self.names.entry(name.clone()).or_default();
         for range in ranges(route) {
             by_range.entry(range).or_default().add(&route.spec.listeners, index);
+        }
+    }
+
+    fn add_plaintext(&mut self, policy: &Policy, route: &StreamRoute, index: usize) {
+        if route.spec.r#match.snis.is_empty() {
+            for listener in policy.plaintext_of(&route.spec.listeners) {
+                let by_range = self.plaintext.entry(listener.to_owned()).or_default();
+                by_range.extend(ranges(route).map(|range| (range, index)));
+            }
         }
     }
 }

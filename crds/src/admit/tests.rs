@@ -3,6 +3,7 @@ use super::*;
 mod cover;
 mod names;
 mod overlap;
+mod policy;
 mod properties;
 mod whole;
 

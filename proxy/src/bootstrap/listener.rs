@@ -98,8 +98,8 @@ pub(super) fn parse_address(text: &str) -> Result<SocketAddr, WordError> {
     })
 }
 
-/// [`parse_address`] for serde. The error comes from the value itself, so that it has the value's place.
-pub(super) fn deserialize_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+/// Reads an IP address with its port by serde. The error comes from the value itself, so that it has the value's place.
+pub fn deserialize_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     deserializer.deserialize_str(AddressVisitor)
 }
 

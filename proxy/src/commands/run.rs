@@ -1,6 +1,5 @@
 //! `run`: serves until it is told to stop.
 
-use std::io;
 use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,20 +10,18 @@ use arc_swap::ArcSwap;
 use streamgate_crds::Refusal;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-
 use tokio::task::LocalSet;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
 
 use crate::admin::Admin;
 use crate::admin::metrics::{Metrics, PANICS};
-use crate::bootstrap::{Bootstrap, Listener, LogFormat, RunArguments};
+use crate::bootstrap::{Bootstrap, Listener, RunArguments};
 use crate::commands::stop;
 use crate::config::load::Loader;
 use crate::config::snapshot::Snapshot;
 use crate::config::status::Status;
 use crate::config::watch as directory;
 use crate::connection::accept::{Entrance, bind};
+use crate::log;
 use crate::upstream::names::Names;
 use crate::worker::descriptors::{self, Descriptors};
 use crate::worker::{self, Phase, Shared};
@@ -42,7 +39,7 @@ pub fn run(arguments: RunArguments) -> ExitCode {
         }
     };
     // What is logged last is written when this is dropped.
-    let _log = start_log(bootstrap.log_format);
+    let _log = log::start(bootstrap.log_format);
     panic::set_hook(Box::new(tell_of_panic));
     match serve(&bootstrap) {
         Ok(()) => ExitCode::SUCCESS,
@@ -179,19 +176,3 @@ pub(crate) fn tell_of_panic(panicked: &PanicHookInfo<'_>) {
     let place = panicked.location().map(ToString::to_string);
     tracing::error!(place, "{}", panicked.payload_as_str().unwrap_or("a panic without a word"));
 }
-
-/// Lines are written by a thread of their own, so that no worker waits for whoever reads them.
-fn start_log(format: LogFormat) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(MOST_LINES).finish(io::stdout());
-    let directives = std::env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
-    let filter = EnvFilter::try_new(directives.as_deref().unwrap_or("info")).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
-    match format {
-        LogFormat::Text => log.with_ansi(false).init(),
-        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
-    }
-    guard
-}
-
-/// Lines that wait to be written; those beyond are dropped.
-const MOST_LINES: usize = 16 << 10;

@@ -54,7 +54,7 @@ impl Loader {
     ) -> Self {
         Self {
             root: root.to_owned(),
-            policy: Policy { gateway },
+            policy: Policy { gateway, ..Policy::default() },
             listeners,
             stream_routes: Folder::new(root, "streamroutes", manifest::read),
             tls_snis: Folder::new(root, "tlssnis", manifest::read),

@@ -1,6 +1,7 @@
 //! Certificates, keys and authorities, as PEM files have them.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -8,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor};
 use rustls::sign::CertifiedKey;
 use webpki::EndEntityCert;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use zeroize::Zeroize;
 
 /// A certificate with its chain and its key, checked against one another.
@@ -16,6 +17,8 @@ use zeroize::Zeroize;
 pub struct ServerCertificate {
     /// The chain, the key and how it signs.
     pub(crate) certified_key: Arc<CertifiedKey>,
+    /// The beginning of its validity, in seconds since the epoch.
+    pub not_before: i64,
     /// The end of its validity, in seconds since the epoch.
     pub not_after: i64,
 }
@@ -67,7 +70,7 @@ impl ServerCertificate {
     /// What is wrong with either, or that they don't belong together.
     pub fn read(certificates: &[u8], key: &[u8]) -> Result<Self, MaterialError> {
         let chain = read_certificates("tls.crt", certificates)?;
-        let not_after = validate_x509("tls.crt", &chain)?;
+        let (not_before, not_after) = validate_x509("tls.crt", &chain)?;
         let wrong_key =
             |found: &dyn fmt::Display| MaterialError::Key { key: "tls.key".to_owned(), found: found.to_string() };
         let mut key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
@@ -85,7 +88,22 @@ impl ServerCertificate {
                 return Err(MaterialError::Certificates { key: "tls.crt".to_owned(), found: error.to_string() });
             }
         }
-        Ok(Self { certified_key: Arc::new(certified_key), not_after })
+        Ok(Self { certified_key: Arc::new(certified_key), not_before, not_after })
+    }
+
+    /// The names and addresses that the certificate is for (RFC 5280 section 4.2.1.6): DNS names and IP addresses.
+    pub fn subject_alt_names(&self) -> Vec<String> {
+        let first = self.certified_key.end_entity_cert().ok();
+        let parsed = first.and_then(|first| X509Certificate::from_der(first).ok());
+        let names = parsed.as_ref().and_then(|(_, parsed)| parsed.subject_alternative_name().ok().flatten());
+        let names = names.iter().flat_map(|names| &names.value.general_names);
+        names
+            .filter_map(|name| match name {
+                GeneralName::DNSName(name) => Some((*name).to_owned()),
+                GeneralName::IPAddress(octets) => address(octets).map(|address| address.to_string()),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Whether the certificate is for this name.
@@ -131,8 +149,14 @@ fn read_certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static
     Ok(certificates)
 }
 
-/// Checks that the first certificate is one that TLS libraries take, and gives its end.
-fn validate_x509(key: &str, chain: &[CertificateDer<'_>]) -> Result<i64, MaterialError> {
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = || <[u8; 4]>::try_from(octets).ok().map(IpAddr::from);
+    let v6 = || <[u8; 16]>::try_from(octets).ok().map(IpAddr::from);
+    v4().or_else(v6)
+}
+
+/// Checks that the first certificate is one that TLS libraries take, and gives the beginning and the end of its validity.
+fn validate_x509(key: &str, chain: &[CertificateDer<'_>]) -> Result<(i64, i64), MaterialError> {
     let wrong = |found: String| MaterialError::Certificates { key: key.to_owned(), found };
     let Some(first) = chain.first() else {
         return Err(wrong("no certificate is in it".to_owned()));
@@ -145,5 +169,6 @@ fn validate_x509(key: &str, chain: &[CertificateDer<'_>]) -> Result<i64, Materia
                 .to_owned(),
         ));
     }
-    Ok(parsed.validity().not_after.timestamp())
+    let validity = parsed.validity();
+    Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }

@@ -1,4 +1,9 @@
 //! What is true only on a real Kubernetes control plane.
 
 mod control_plane;
+mod convergence;
+mod gateways;
+mod operator;
 mod resources;
+mod sync;
+mod whole;

@@ -1,7 +1,7 @@
 //! The documentation says what is: its manifests are read, its commands run, and its tables are those of the code.
 
+mod kubernetes;
 mod live;
-mod page;
 mod reference;
 mod told;
 mod transcript;
@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use page::{Kind, Page};
 use streamgate_crds::{StreamRoute, TlsSni};
+use streamgate_tests::page::{Kind, Page};
 use streamgate_tests::workspace;
 
 use crate::examples::stage;
@@ -87,6 +87,11 @@ fn the_commands_of_refusals_print_what_it_says() -> Result<()> {
 #[test]
 fn the_commands_of_from_apisix_print_what_it_says() -> Result<()> {
     transcript::run(&Page::read("docs/from-apisix.md")?)
+}
+
+#[test]
+fn the_commands_of_kubernetes_that_need_no_cluster_print_what_it_says() -> Result<()> {
+    transcript::run(&Page::read("docs/kubernetes.md")?)
 }
 
 #[test]

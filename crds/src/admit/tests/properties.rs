@@ -49,7 +49,31 @@ fn objects() -> impl Strategy<Value = Objects> {
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    prop_oneof![Just(None), Just(Some("default".to_owned()))].prop_map(|gateway| Policy { gateway })
+    let listeners = subsequence(vec![("l", Protocol::Mqtt), ("m", Protocol::Mqtts), ("n", Protocol::Mqtt)], 1..4);
+    let namespaces =
+        || subsequence(vec!["a", "b", "c"], 1..4).prop_map(|names| names.into_iter().map(String::from).collect());
+    let domain = (namespaces(), subsequence(SNIS.into_iter().chain(["*"]).collect::<Vec<_>>(), 1..6)).prop_map(
+        |(namespaces, names)| Domain { namespaces, names: names.iter().map(|name| name.parse().unwrap()).collect() },
+    );
+    let one = (
+        prop::option::of(Just("default".to_owned())),
+        prop::option::of(listeners),
+        prop::option::weighted(0.2, namespaces()),
+        prop::option::weighted(0.2, prop::collection::vec(domain, 1..3)),
+        prop::option::weighted(0.2, namespaces()),
+        prop::bool::weighted(0.9),
+    );
+    let policy = one.prop_map(|(gateway, listeners, allowed, domains, plaintext, allow_external_upstreams)| Policy {
+        gateway,
+        listeners: listeners.map(|listeners| {
+            listeners.into_iter().map(|(name, protocol)| Listener { name: name.to_owned(), protocol }).collect()
+        }),
+        allowed_namespaces: allowed,
+        domains,
+        plaintext_namespaces: plaintext,
+        allow_external_upstreams,
+    });
+    prop_oneof![Just(Policy::default()), policy]
 }
 
 /// The `TlsSni` of the gateway that serves a name, told naively.
@@ -107,6 +131,33 @@ proptest! {
         }),
     ) {
         prop_assert_eq!(admit(&policy, Objects { tls_snis, stream_routes }), admit(&policy, objects));
+    }
+
+    #[test]
+    fn what_was_let_pass_an_open_judge_lets_pass_whole(policy in policy(), objects in objects()) {
+        let effective = admit(&policy, objects).objects;
+        let again = admit(&Policy::default(), effective.clone());
+        prop_assert_eq!(&again.objects, &effective);
+        prop_assert_eq!(refused(&again), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_asks_for_no_name_has_one_route_for_each_listener_and_range(policy in policy(), objects in objects()) {
+        let effective = admit(&policy, objects).objects;
+        let nameless: Vec<_> =
+            effective.stream_routes.iter().filter(|route| route.spec.r#match.snis.is_empty()).cloned().collect();
+        for listener in policy.listeners.iter().flatten().filter(|listener| listener.protocol == Protocol::Mqtt) {
+            let holds = |route: &&StreamRoute| {
+                route.spec.listeners.is_empty() || route.spec.listeners.contains(&listener.name)
+            };
+            let there: Vec<StreamRoute> = nameless.iter().filter(holds).cloned().collect();
+            for (one, other) in pairs(&there) {
+                prop_assert!(!meet(one, other), "{}: {} and {}", listener.name, one.reference(), other.reference());
+            }
+            if let Some(allowed) = &policy.plaintext_namespaces {
+                prop_assert!(there.iter().all(|route| allowed.contains(&route.reference().namespace)));
+            }
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn a_policy_for_one_gateway_leaves_out_the_others_without_a_word() {
             broken,
         ],
     };
-    let admitted = admit(&Policy { gateway: Some("mine".into()) }, objects);
+    let admitted = admit(&Policy { gateway: Some("mine".into()), ..Policy::default() }, objects);
     assert_eq!(effective(&admitted), ["TlsSni acme/mine: a.example", "StreamRoute acme/mine: a.example"]);
     assert_eq!(admitted.refusals, []);
 }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 use streamgate_tests::wire::Version;
 use streamgate_tests::{process, proxy, wait, workspace};
 
-use super::page::{Kind, Page};
 use super::reference::rows_agree;
 use crate::examples::device::{Device, Met};
 use crate::examples::stage::{Manifests, Stage};
+use streamgate_tests::page::{Kind, Page};
 
 /// What appears at `/metrics` only when something goes wrong that no test can cause.
 const NEVER_SEEN: &str = "`streamgate_accept_errors_total`";
@@ -96,7 +97,7 @@ fn every_flag_of_run_has_its_row_in_standalone() -> Result<()> {
     let rows = page.table("Bootstrap field");
     let mut written: BTreeSet<String> = rows.iter().map(|row| row[1].trim_matches('`').to_owned()).collect();
     written.extend(["--bootstrap".to_owned(), "--help".to_owned()]);
-    let flags = flags("run")?;
+    let flags = flags(proxy::binary()?, &["run", "--help"])?;
     ensure!(flags == written, "the flags are {flags:?}, in the page {written:?}");
     Ok(())
 }
@@ -129,7 +130,10 @@ fn the_example_of_the_bootstrap_file_has_every_field() -> Result<()> {
 
 #[test]
 fn every_flag_of_explain_has_its_row_in_standalone() -> Result<()> {
-    let flags = flags("explain")?.into_iter().filter(|flag| flag != "--help").map(|flag| format!("`{flag}`"));
+    let flags = flags(proxy::binary()?, &["explain", "--help"])?
+        .into_iter()
+        .filter(|flag| flag != "--help")
+        .map(|flag| format!("`{flag}`"));
     rows_agree(&Page::read("docs/standalone.md")?, "Explain flag", &flags.collect())
 }
 
@@ -178,10 +182,10 @@ fn a_device_gets_in_by_each_manifest_of_from_apisix() -> Result<()> {
     Ok(())
 }
 
-/// The flags of a command, as its help has them.
-fn flags(command: &str) -> Result<BTreeSet<String>> {
-    let mut run = Command::new(proxy::binary()?);
-    run.args([command, "--help"]);
+/// The flags of a binary, as its help has them.
+pub(super) fn flags(binary: PathBuf, help: &[&str]) -> Result<BTreeSet<String>> {
+    let mut run = Command::new(binary);
+    run.args(help);
     let help = process::run(run, wait::SOON)?.text();
     let lines = help.lines().filter_map(|line| line.find("--").map(|at| (line, at)));
     let flags = lines.filter(|(line, at)| line[..*at].trim_start_matches("  -h, ").trim().is_empty());

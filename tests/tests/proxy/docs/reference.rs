@@ -9,7 +9,7 @@ use streamgate_crds::manifest::Manifest;
 use streamgate_crds::yaml::Document;
 use streamgate_tests::config_dir;
 
-use super::page::{Kind, Page};
+use streamgate_tests::page::{Kind, Page};
 
 /// What the schema says of a field.
 struct Field {

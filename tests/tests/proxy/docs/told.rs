@@ -5,9 +5,9 @@ use streamgate_tests::openssl::SClient;
 use streamgate_tests::pki::{CertificateAuthority, Leaf};
 use streamgate_tests::wire::{Connect, PINGREQ, Version};
 
-use super::page::Page;
 use crate::examples::device::{Device, Met};
 use crate::examples::stage::{Manifests, Stage};
+use streamgate_tests::page::Page;
 
 const CLIENT_ID: &str = "sensor-1";
 

@@ -9,10 +9,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use streamgate_tests::transcript::{commands, fits};
 use streamgate_tests::{process, proxy, workspace};
 
-use super::page::{Block, Kind, Page};
 use crate::examples::ports;
+use streamgate_tests::page::{Block, Kind, Page};
 
 /// Ports that the pages name; each is another, free one in the run.
 const PORTS: [u16; 9] = [8883, 8884, 1883, 9901, 9902, 21883, 21884, 9100, 1980];
@@ -20,8 +21,6 @@ const PORTS: [u16; 9] = [8883, 8884, 1883, 9901, 9902, 21883, 21884, 9100, 1980]
 const LIMIT: Duration = Duration::from_mins(1);
 /// What the shell writes after each command.
 const MARK: &str = "\u{1e}";
-/// What stands in a page for what differs from run to run.
-const ANYTHING: char = '…';
 
 /// Runs the files and commands of a page.
 ///
@@ -119,48 +118,10 @@ impl Script {
                     self.expected.push(Step { place: block.place.clone(), command, output: Some(output) });
                 }
             }
-            Kind::Manifests | Kind::Route | Kind::TlsSni | Kind::Manual | Kind::Picture => {}
+            Kind::Manifests | Kind::Route | Kind::TlsSni | Kind::ClusterConsole | Kind::Manual | Kind::Picture => {}
         }
         Ok(())
     }
-}
-
-/// The commands of a console, each with what it prints. A command ends with the first line that has no `\` at its end.
-fn commands(text: &str) -> Result<Vec<(String, String)>> {
-    let mut found: Vec<(String, String)> = Vec::new();
-    let mut goes_on = false;
-    for line in text.lines() {
-        match (line.strip_prefix("$ "), found.last_mut()) {
-            (Some(command), _) if !goes_on => found.push((command.to_owned(), String::new())),
-            (_, Some((command, _))) if goes_on => command.extend(["\n", line]),
-            (_, Some((_, output))) => output.extend([line, "\n"]),
-            (_, None) => anyhow::bail!("a console begins with a command: `$ `"),
-        }
-        goes_on = (goes_on || line.starts_with("$ ")) && line.ends_with('\\');
-    }
-    Ok(found)
-}
-
-/// Whether lines are as expected: `…` alone on a line is any number of lines, within a line any text.
-fn fits(expected: &[&str], printed: &[&str]) -> bool {
-    match expected.split_first() {
-        None => printed.is_empty(),
-        Some((&"…", rest)) => (0..=printed.len()).any(|skipped| fits(rest, &printed[skipped..])),
-        Some((line, rest)) => {
-            printed.split_first().is_some_and(|(first, others)| line_fits(line, first) && fits(rest, others))
-        }
-    }
-}
-
-fn line_fits(expected: &str, printed: &str) -> bool {
-    let parts: Vec<&str> = expected.split(ANYTHING).collect();
-    let [first, between @ .., last] = parts.as_slice() else { return expected == printed };
-    let Some(mut rest) = printed.strip_prefix(first) else { return false };
-    for part in between {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 /// Free ports in place of those that the pages name, so that pages run beside one another.

@@ -3,30 +3,31 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::workspace;
 use anyhow::{Context, Result, bail};
-use streamgate_tests::workspace;
 
 /// A Markdown file.
-pub(super) struct Page {
+#[derive(Debug)]
+pub struct Page {
     /// Its path in the repository: `docs/standalone.md`.
-    pub(super) name: String,
+    pub name: String,
     text: String,
 }
 
 /// What stands between two lines of backticks.
 #[derive(Debug)]
-pub(super) struct Block {
+pub struct Block {
     /// The page and the line on which it begins, for messages.
-    pub(super) place: String,
+    pub place: String,
     /// What it is.
-    pub(super) kind: Kind,
+    pub kind: Kind,
     /// What it says.
-    pub(super) text: String,
+    pub text: String,
 }
 
 /// What a block is, by its first line. Viewers only look at the first word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// `yaml`: one or more whole manifests.
     Manifests,
     /// `yaml route`: fields of a StreamRoute's `spec`, of which the required ones may be left out.
@@ -37,6 +38,8 @@ pub(super) enum Kind {
     File(String),
     /// `console`: commands (`$ `), each with all that it prints. `…` stands for what differs from run to run.
     Console,
+    /// `console cluster`: the same by kubectl, on a control plane.
+    ClusterConsole,
     /// `sh`: commands, all of which succeed.
     Shell,
     /// `sh manual`: commands that need the reader's own machine. Few, and each is known to a test.
@@ -47,7 +50,7 @@ pub(super) enum Kind {
 
 impl Page {
     /// All pages: the README and what is in `docs/`.
-    pub(super) fn all() -> Result<Vec<Self>> {
+    pub fn all() -> Result<Vec<Self>> {
         let mut names = vec!["README.md".to_owned()];
         for entry in fs::read_dir(workspace().join("docs"))? {
             let path = entry?.path();
@@ -61,13 +64,13 @@ impl Page {
     }
 
     /// One page, by its path in the repository.
-    pub(super) fn read(name: &str) -> Result<Self> {
+    pub fn read(name: &str) -> Result<Self> {
         let text = fs::read_to_string(workspace().join(name)).with_context(|| format!("can't read {name}"))?;
         Ok(Self::of(name, &text))
     }
 
     /// A page with this text.
-    pub(super) fn of(name: &str, text: &str) -> Self {
+    pub fn of(name: &str, text: &str) -> Self {
         Self { name: name.to_owned(), text: text.to_owned() }
     }
 
@@ -75,7 +78,7 @@ impl Page {
     ///
     /// # Errors
     /// One is of no known kind, or has no end.
-    pub(super) fn blocks(&self) -> Result<Vec<Block>> {
+    pub fn blocks(&self) -> Result<Vec<Block>> {
         let mut blocks = Vec::new();
         let mut lines = self.text.lines().enumerate();
         while let Some((number, line)) = lines.next() {
@@ -96,7 +99,7 @@ impl Page {
     }
 
     /// The rows of all tables whose first column is headed so, as cells.
-    pub(super) fn table(&self, heading: &str) -> Vec<Vec<String>> {
+    pub fn table(&self, heading: &str) -> Vec<Vec<String>> {
         let mut rows = Vec::new();
         let mut within = false;
         for line in self.prose() {
@@ -116,13 +119,13 @@ impl Page {
     }
 
     /// What its links lead to.
-    pub(super) fn links(&self) -> Vec<String> {
+    pub fn links(&self) -> Vec<String> {
         let text = self.prose().join("\n");
         text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())).collect()
     }
 
     /// What its headings are called in links to them.
-    pub(super) fn anchors(&self) -> BTreeSet<String> {
+    pub fn anchors(&self) -> BTreeSet<String> {
         let headings = self.prose().into_iter().filter_map(|line| line.strip_prefix('#'));
         headings.map(|heading| anchor(heading.trim_start_matches('#'))).collect()
     }
@@ -146,6 +149,7 @@ impl Kind {
             ["yaml", "route"] => Self::Route,
             ["yaml", "tlssni"] => Self::TlsSni,
             ["console"] => Self::Console,
+            ["console", "cluster"] => Self::ClusterConsole,
             ["sh"] => Self::Shell,
             ["sh", "manual"] => Self::Manual,
             ["text"] => Self::Picture,

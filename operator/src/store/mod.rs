@@ -1,0 +1,238 @@
+//! What is in the cluster, as far as it matters: slim types, and what is touched when one of them changes.
+//!
+//! - [`gateway`]: what a gateway's owner decides.
+//! - [`service`]: Services and their EndpointSlices.
+//! - [`material`]: Secrets and ConfigMaps.
+//! - [`generated`]: what is in the gateways' own namespaces.
+//!
+//! StreamRoutes and TlsSnis are kept whole, without what the API server adds to their metadata.
+
+pub mod gateway;
+pub mod generated;
+pub mod material;
+pub mod service;
+
+mod change;
+mod fingerprint;
+mod name;
+mod touched;
+mod watched;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use streamgate_crds::{StreamRoute, TlsSni};
+
+pub use self::change::{Change, Listed};
+pub use self::fingerprint::Fingerprint;
+pub use self::gateway::{Gateway, Namespaces};
+pub use self::generated::{Generated, GeneratedKey, Passed};
+pub use self::material::{Fetched, Files, MaterialKey, MaterialKind, Reference, Use};
+pub use self::name::Name;
+pub use self::service::{Service, Slice};
+pub use self::touched::Touched;
+pub use self::watched::{Status, Watched};
+use crate::report::{Report, ResourceVersion};
+
+/// What is in the cluster. It changes by [`Store::apply`] alone.
+#[derive(Debug, Default)]
+pub struct Store {
+    gateways: Vec<Gateway>,
+    pub(crate) stream_routes: BTreeMap<Name, Watched<StreamRoute>>,
+    pub(crate) tls_snis: BTreeMap<Name, Watched<TlsSni>>,
+    pub(crate) namespaces: BTreeMap<Arc<str>, BTreeMap<String, String>>,
+    pub(crate) services: HashMap<Name, Service>,
+    /// By the Service that they are of, then by their own name.
+    slices: HashMap<Name, BTreeMap<Arc<str>, Slice>>,
+    /// Which Service a slice is of.
+    slice_services: HashMap<Name, Name>,
+    /// The resourceVersion of each.
+    pub(crate) materials: HashMap<MaterialKey, ResourceVersion>,
+    pub(crate) fetched: HashMap<MaterialKey, Fetched>,
+    pub(crate) generated: BTreeMap<GeneratedKey, Generated>,
+    /// By gateway, then by pod.
+    pub(crate) leases: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Lease>>,
+    names: name::Interner,
+}
+
+/// What is known of a proxy by its Lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// What it last reported; `None` before it has.
+    pub report: Option<Report>,
+    /// Whether it was seen unchanged for its duration.
+    pub is_silent: bool,
+}
+
+impl Store {
+    /// An empty store of an operator that serves these gateways.
+    pub fn new(gateways: Vec<Gateway>) -> Self {
+        Self { gateways, ..Self::default() }
+    }
+
+    /// The gateways that are served.
+    pub fn gateways(&self) -> &[Gateway] {
+        &self.gateways
+    }
+
+    /// A StreamRoute as it was last seen.
+    pub fn stream_route(&self, name: &Name) -> Option<&Watched<StreamRoute>> {
+        self.stream_routes.get(name)
+    }
+
+    /// A TlsSni as it was last seen.
+    pub fn tls_sni(&self, name: &Name) -> Option<&Watched<TlsSni>> {
+        self.tls_snis.get(name)
+    }
+
+    /// The resourceVersion of a Secret or ConfigMap as it was last seen.
+    pub fn material(&self, key: &MaterialKey) -> Option<&ResourceVersion> {
+        self.materials.get(key)
+    }
+
+    /// A generated object as it was last seen.
+    pub fn generated(&self, key: &GeneratedKey) -> Option<&Generated> {
+        self.generated.get(key)
+    }
+
+    /// The proxies of a gateway that count: the pods that are ready endpoints of its Service.
+    pub fn proxies(&self, gateway: &Gateway) -> BTreeSet<&str> {
+        let entries = self.slices_of(&gateway.service).flat_map(|(_, slice)| slice.entries.iter());
+        let ready = entries.filter(|entry| entry.readiness == service::Readiness::Ready);
+        ready.filter_map(|entry| entry.pod.as_deref()).collect()
+    }
+
+    /// The proxies of all gateways that count: each its gateway and its pod.
+    pub fn all_proxies(&self) -> BTreeSet<(Arc<str>, Arc<str>)> {
+        let of_gateway = |gateway: &Gateway| {
+            let name: Arc<str> = gateway.name.as_str().into();
+            let proxies = self.proxies(gateway).into_iter();
+            proxies.map(|pod| (Arc::clone(&name), pod.into())).collect::<Vec<_>>()
+        };
+        self.gateways.iter().flat_map(of_gateway).collect()
+    }
+
+    /// The EndpointSlices of a Service, in the order of their names.
+    pub(crate) fn slices_of(&self, service: &Name) -> impl Iterator<Item = (&Arc<str>, &Slice)> {
+        self.slices.get(service).into_iter().flatten()
+    }
+
+    /// Lets go of the contents of a Secret or ConfigMap: what is generated of it has been written.
+    pub fn let_go(&mut self, key: &MaterialKey) {
+        if let Some(fetched) = self.fetched.get_mut(key) {
+            fetched.bytes = None;
+        }
+    }
+
+    /// Applies a change, and says what is to be resolved again: nothing where nothing is other than it was.
+    pub fn apply(&mut self, change: Change) -> Touched {
+        let mut touched = Touched::default();
+        match change {
+            Change::StreamRoute(name, object) => {
+                let name = self.names.keep_name(&name);
+                watched::put(&mut self.stream_routes, name, object, &mut touched);
+            }
+            Change::TlsSni(name, object) => {
+                let name = self.names.keep_name(&name);
+                watched::put(&mut self.tls_snis, name, object, &mut touched);
+            }
+            Change::Namespace(name, labels) => {
+                touched.judgement = put(&mut self.namespaces, name, labels);
+            }
+            Change::Service(name, service) => {
+                if put_hashed(&mut self.services, name.clone(), service) {
+                    touched.services.insert(name);
+                }
+            }
+            Change::Slice(name, slice) => self.put_slice(&name, slice, &mut touched),
+            Change::Material(key, version) => {
+                // Versions go back in a cluster that was restored from a backup.
+                if version.as_ref().is_none_or(|version| self.materials.get(&key).is_some_and(|known| version < known))
+                {
+                    self.fetched.remove(&key);
+                }
+                if put_hashed(&mut self.materials, key.clone(), version) {
+                    touched.materials.insert(key);
+                }
+            }
+            Change::Fetched(key, fetched) => {
+                if self.materials.contains_key(&key) {
+                    self.fetched.insert(key.clone(), fetched);
+                    touched.materials.insert(key);
+                }
+            }
+            Change::Generated(key, version, generated) => {
+                if self.generated.get(&key).is_none_or(|known| known.version <= version)
+                    && put(&mut self.generated, key.clone(), generated)
+                {
+                    touched.generated.insert(key);
+                }
+            }
+            Change::Found(key, generated) => {
+                if put(&mut self.generated, key.clone(), generated) {
+                    touched.generated.insert(key);
+                }
+            }
+            Change::Proxy(gateway, pod, lease) => {
+                touched.reports = put(self.leases.entry(gateway).or_default(), pod, lease);
+            }
+        }
+        touched
+    }
+
+    fn put_slice(&mut self, name: &Name, slice: Option<Slice>, touched: &mut Touched) {
+        let before = self.slice_services.remove(name);
+        let mut services = BTreeSet::new();
+        if let Some(service) = before.filter(|service| slice.as_ref().is_none_or(|slice| slice.service != *service)) {
+            if let Some(slices) = self.slices.get_mut(&service) {
+                slices.remove(&name.name);
+                if slices.is_empty() {
+                    self.slices.remove(&service);
+                }
+            }
+            services.insert(service);
+        }
+        if let Some(mut slice) = slice {
+            let service = self.names.keep_name(&slice.service);
+            slice.service = service.clone();
+            self.slice_services.insert(name.clone(), service.clone());
+            if put(self.slices.entry(service.clone()).or_default(), Arc::clone(&name.name), Some(slice)) {
+                services.insert(service);
+            }
+        }
+        touched.reports = self.gateways.iter().any(|gateway| services.contains(&gateway.service));
+        touched.services = services;
+    }
+
+    /// Lets go of names that nothing has any more; cheap enough for once in a while.
+    pub fn sweep(&mut self) {
+        self.names.sweep();
+    }
+}
+
+/// Puts a value in its place, or takes it out, and tells whether anything changed.
+fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> bool {
+    match value {
+        Some(value) if map.get(&key) == Some(&value) => false,
+        Some(value) => {
+            map.insert(key, value);
+            true
+        }
+        None => map.remove(&key).is_some(),
+    }
+}
+
+/// The same of a hashed map.
+fn put_hashed<K: std::hash::Hash + Eq, V: PartialEq>(map: &mut HashMap<K, V>, key: K, value: Option<V>) -> bool {
+    match value {
+        Some(value) if map.get(&key) == Some(&value) => false,
+        Some(value) => {
+            map.insert(key, value);
+            true
+        }
+        None => map.remove(&key).is_some(),
+    }
+}
