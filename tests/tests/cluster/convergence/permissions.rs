@@ -53,7 +53,12 @@ impl Story<'_> {
 
     /// Waits until a condition of the `TlsSni` is so.
     fn wait_for(&self, type_: &str, reason: &str, operator: &Operator) -> Result<()> {
-        let kind = self.custom("TlsSni", json!({}));
+        self.wait_for_either("TlsSni", type_, reason, operator)
+    }
+
+    /// Waits until a condition of the object of this kind is so.
+    fn wait_for_either(&self, kind: &str, type_: &str, reason: &str, operator: &Operator) -> Result<()> {
+        let kind = self.custom(kind, json!({}));
         wait::until(&format!("{type_}: {reason}"), EVENTUALLY, || {
             let objects = self.site.administrator.list_of(&self.site.tenants[0], &kind).ok()?.0;
             let conditions = objects.first()?.data["status"]["conditions"].as_array()?.clone();
@@ -100,7 +105,9 @@ impl Story<'_> {
         let upstream = json!({"upstream": {"services": [{"name": "broker", "port": "mqtt"}]}});
         let route = self.custom("StreamRoute", upstream);
         self.site.apply(&route)?;
-        self.wait_for("Programmed", "Programmed", operator)?;
+        for kind in ["TlsSni", "StreamRoute"] {
+            self.wait_for_either(kind, "Programmed", "Programmed", operator)?;
+        }
 
         // The same event twice: the second is told by the first.
         for _ in 0..2 {
