@@ -1,5 +1,6 @@
 //! A configuration directory, as a person or config-sync fills it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,26 @@ impl ConfigDir {
     /// What `--config-dir` is given.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("config")
+    }
+
+    /// All files that the proxy can read, by their paths; `revision` aside.
+    pub fn files(&self) -> Result<BTreeMap<String, Vec<u8>>> {
+        let root = self.path();
+        let mut files = BTreeMap::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                let name = path.strip_prefix(&root)?.display().to_string();
+                if name.starts_with('.') || name == "revision" {
+                } else if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.insert(name, fs::read(path)?);
+                }
+            }
+        }
+        Ok(files)
     }
 
     /// What `--status-dir` is given.

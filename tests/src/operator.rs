@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::{proxy, wait};
 
 /// For what takes a moment on an idle machine.
@@ -101,21 +101,10 @@ impl Operator {
     }
 }
 
-/// Where the binary is: `STREAMGATE_OPERATOR`, else in `CARGO_TARGET_DIR` or the workspace's `target`.
+/// Where the operator's binary is; see [`process::binary`].
 ///
 /// # Errors
 /// When it is not there, with the command that builds it.
 pub fn binary() -> Result<PathBuf> {
-    let path = match (std::env::var_os("STREAMGATE_OPERATOR"), std::env::var_os("CARGO_TARGET_DIR")) {
-        (Some(path), _) => PathBuf::from(path),
-        (None, Some(target)) => PathBuf::from(target).join("debug/streamgate-operator"),
-        (None, None) => crate::workspace().join("target/debug/streamgate-operator"),
-    };
-    if !path.is_file() {
-        bail!(
-            "there is no {}: build it by `cargo build --workspace`, or name it in STREAMGATE_OPERATOR",
-            path.display()
-        );
-    }
-    Ok(path)
+    process::binary("streamgate-operator")
 }

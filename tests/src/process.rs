@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -257,4 +258,22 @@ fn collect_lines(from: impl Read + Send + 'static, into: &Arc<Mutex<Vec<String>>
 
 fn contains(all: &[u8], wanted: &[u8]) -> bool {
     wanted.is_empty() || all.windows(wanted.len()).any(|part| part == wanted)
+}
+
+/// Where a binary of the workspace is, such as `streamgate-proxy`: what `STREAMGATE_PROXY` says, else in `CARGO_TARGET_DIR` or
+/// the workspace's `target`.
+///
+/// # Errors
+/// When it is not there, with the command that builds it.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let variable = name.to_uppercase().replace('-', "_");
+    let path = match (std::env::var_os(&variable), std::env::var_os("CARGO_TARGET_DIR")) {
+        (Some(path), _) => PathBuf::from(path),
+        (None, Some(target)) => PathBuf::from(target).join("debug").join(name),
+        (None, None) => crate::workspace().join("target/debug").join(name),
+    };
+    if !path.is_file() {
+        bail!("there is no {}: build it by `cargo build --workspace`, or name it in {variable}", path.display());
+    }
+    Ok(path)
 }

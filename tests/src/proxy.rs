@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::config_dir::ConfigDir;
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::wait;
 
 /// A listener that the proxy is to have.
@@ -211,20 +211,12 @@ pub struct Response {
     pub body: String,
 }
 
-/// Where the proxy's binary is: `STREAMGATE_PROXY`, else in `CARGO_TARGET_DIR` or the workspace's `target`.
+/// Where the proxy's binary is; see [`process::binary`].
 ///
 /// # Errors
 /// When it is not there, with the command that builds it.
 pub fn binary() -> Result<PathBuf> {
-    let path = match (std::env::var_os("STREAMGATE_PROXY"), std::env::var_os("CARGO_TARGET_DIR")) {
-        (Some(path), _) => PathBuf::from(path),
-        (None, Some(target)) => PathBuf::from(target).join("debug/streamgate-proxy"),
-        (None, None) => crate::workspace().join("target/debug/streamgate-proxy"),
-    };
-    if !path.is_file() {
-        bail!("there is no {}: build it by `cargo build --workspace`, or name it in STREAMGATE_PROXY", path.display());
-    }
-    Ok(path)
+    process::binary("streamgate-proxy")
 }
 
 /// GET of a path at an admin port.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::config_dir::ConfigDir;
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::proxy::{self, Response};
 use crate::wait;
 
@@ -88,18 +88,10 @@ impl Sync {
     }
 }
 
-/// Where the binary is: `STREAMGATE_SYNC`, else in `CARGO_TARGET_DIR` or the workspace's `target`.
+/// Where config-sync's binary is; see [`process::binary`].
 ///
 /// # Errors
 /// When it is not there, with the command that builds it.
 pub fn binary() -> Result<PathBuf> {
-    let path = match (std::env::var_os("STREAMGATE_SYNC"), std::env::var_os("CARGO_TARGET_DIR")) {
-        (Some(path), _) => PathBuf::from(path),
-        (None, Some(target)) => PathBuf::from(target).join("debug/streamgate-sync"),
-        (None, None) => crate::workspace().join("target/debug/streamgate-sync"),
-    };
-    if !path.is_file() {
-        bail!("there is no {}: build it by `cargo build --workspace`, or name it in STREAMGATE_SYNC", path.display());
-    }
-    Ok(path)
+    process::binary("streamgate-sync")
 }

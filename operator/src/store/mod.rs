@@ -44,13 +44,13 @@ pub struct Store {
     pub(crate) stream_routes: BTreeMap<Name, Watched<StreamRoute>>,
     pub(crate) tls_snis: BTreeMap<Name, Watched<TlsSni>>,
     pub(crate) namespaces: BTreeMap<Arc<str>, BTreeMap<String, String>>,
-    pub(crate) services: HashMap<Name, Service>,
+    pub(crate) services: BTreeMap<Name, Service>,
     /// By the Service that they are of, then by their own name.
     slices: HashMap<Name, BTreeMap<Arc<str>, Slice>>,
     /// Which Service a slice is of.
     slice_services: HashMap<Name, Name>,
     /// The resourceVersion of each.
-    pub(crate) materials: HashMap<MaterialKey, ResourceVersion>,
+    pub(crate) materials: BTreeMap<MaterialKey, ResourceVersion>,
     pub(crate) fetched: HashMap<MaterialKey, Fetched>,
     pub(crate) generated: BTreeMap<GeneratedKey, Generated>,
     /// By gateway, then by pod.
@@ -143,7 +143,7 @@ impl Store {
                 touched.judgement = put(&mut self.namespaces, name, labels);
             }
             Change::Service(name, service) => {
-                if put_hashed(&mut self.services, name.clone(), service) {
+                if put(&mut self.services, name.clone(), service) {
                     touched.services.insert(name);
                 }
             }
@@ -154,7 +154,7 @@ impl Store {
                 {
                     self.fetched.remove(&key);
                 }
-                if put_hashed(&mut self.materials, key.clone(), version) {
+                if put(&mut self.materials, key.clone(), version) {
                     touched.materials.insert(key);
                 }
             }
@@ -215,18 +215,6 @@ impl Store {
 
 /// Puts a value in its place, or takes it out, and tells whether anything changed.
 fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> bool {
-    match value {
-        Some(value) if map.get(&key) == Some(&value) => false,
-        Some(value) => {
-            map.insert(key, value);
-            true
-        }
-        None => map.remove(&key).is_some(),
-    }
-}
-
-/// The same of a hashed map.
-fn put_hashed<K: std::hash::Hash + Eq, V: PartialEq>(map: &mut HashMap<K, V>, key: K, value: Option<V>) -> bool {
     match value {
         Some(value) if map.get(&key) == Some(&value) => false,
         Some(value) => {

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use notify::event::{ModifyKind, RenameMode};
 use notify::{EventKind, RecursiveMode, Watcher};
-use proptest::prelude::*;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::*;
 
+mod histories;
 mod waiting;
 
 /// A mirror in a folder of its own.
@@ -274,51 +274,6 @@ fn what_is_referred_to_comes_first_and_goes_last() {
 }
 
 #[test]
-fn what_refers_to_a_secret_waits_for_it_and_holds_up_nothing_else() {
-    let mut mirrored = Mirrored::with(vec![tls_sni(1, "spec: old")], Vec::new());
-    mirrored.take(Kind::ConfigMaps, Event::Apply(tls_sni(3, NAMES_TLS)));
-    mirrored.take(Kind::ConfigMaps, Event::Apply(object("endpoints.a.c", 4, &[("a.c.yaml", "new")])));
-    mirrored.commit();
-    assert_eq!(mirrored.read("tlssnis/a.b.yaml").as_deref(), Some("spec: old"));
-    assert_eq!(mirrored.read("endpoints/a.c.yaml").as_deref(), Some("new"));
-    assert_eq!(mirrored.read("revision").as_deref(), Some("configmaps=1 secrets=0\n"));
-    mirrored.take(Kind::Secrets, Event::Apply(secret(2, "two")));
-    mirrored.commit();
-    assert_eq!(mirrored.read("tlssnis/a.b.yaml").as_deref(), Some(NAMES_TLS));
-    assert_eq!(mirrored.read("revision").as_deref(), Some("configmaps=4 secrets=2\n"));
-}
-
-#[test]
-fn a_secret_stays_until_nothing_refers_to_it() {
-    let mut mirrored = Mirrored::with(vec![tls_sni(1, NAMES_TLS)], vec![secret(2, "two")]);
-    mirrored.take(Kind::Secrets, Event::Delete(secret(4, "two")));
-    mirrored.commit();
-    assert_eq!(mirrored.read("secrets/a.tls/tls.key").as_deref(), Some("two"));
-    mirrored.take(Kind::ConfigMaps, Event::Apply(tls_sni(3, "spec: {}")));
-    mirrored.commit();
-    assert_eq!(mirrored.read("secrets/a.tls/tls.key"), None);
-    assert_eq!(mirrored.read("revision").as_deref(), Some("configmaps=3 secrets=4\n"));
-}
-
-#[test]
-fn nothing_waits_for_ever_and_longer_for_a_watch_that_tells_nothing() {
-    let mut mirrored = Mirrored::with(Vec::new(), Vec::new());
-    mirrored.take(Kind::ConfigMaps, Event::Apply(tls_sni(3, NAMES_TLS)));
-    mirrored.commit();
-    let past = |limit| Instant::now().checked_sub(limit);
-    mirrored.mirror.lose(Kind::Secrets);
-    mirrored.mirror.waits_since = past(LONGEST_WAIT);
-    mirrored.commit();
-    assert!(mirrored.mirror.waits() && mirrored.read("tlssnis/a.b.yaml").is_none());
-    mirrored.mirror.waits_since = past(LONGEST_WAIT_FOR_LOST);
-    mirrored.commit();
-    assert_eq!(mirrored.read("tlssnis/a.b.yaml").as_deref(), Some(NAMES_TLS));
-    assert!(!mirrored.mirror.waits());
-}
-
-const NAMES_TLS: &str = "spec: {certificates: [{secretName: tls}]}";
-
-#[test]
 fn what_a_later_list_lacks_goes() {
     let mut mirrored = Mirrored::with(vec![tls_sni(1, "one")], vec![secret(1, "two")]);
     mirrored.take(Kind::ConfigMaps, Event::Apply(object("streamroutes.a.b", 2, &[("a.b.yaml", "never written")])));
@@ -388,95 +343,6 @@ fn a_directory_that_loses_a_folder_is_an_error_until_it_is_opened_anew() {
     assert_eq!(mirrored.read("tlssnis/a.b.yaml").as_deref(), Some("two"));
 }
 
-/// A step of a history.
-#[derive(Clone, Debug)]
-enum Step {
-    Apply(usize, u8),
-    Delete(usize),
-    Commit,
-    List(bool),
-    Restart,
-    Sweep,
-}
-
-const NAMES: [&str; 7] =
-    ["tlssnis.a.b", "streamroutes.a.b", "endpoints.a.c", "configmaps.a.b", "secrets.a.b", "secrets.a.c", "ticket-keys"];
-
 fn kind(name: &str) -> Kind {
     if name.starts_with("secrets") || name == "ticket-keys" { Kind::Secrets } else { Kind::ConfigMaps }
-}
-
-fn numbered(name: &str, version: u64, number: u8) -> Object {
-    let key = name.split_once('.').map_or(String::new(), |(_, source)| format!("{source}.yaml"));
-    let folder = ["secrets", "configmaps", "ticket"].iter().any(|folder| name.starts_with(folder));
-    let text = number.to_string();
-    let extra = format!("k{}", number % 3);
-    if folder {
-        object(name, version, &[("key", &text), (&extra, "")])
-    } else {
-        object(name, version, &[(&key, &text)])
-    }
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        8 => (0..NAMES.len(), 0_u8..4).prop_map(|(name, number)| Step::Apply(name, number)),
-        3 => (0..NAMES.len()).prop_map(Step::Delete),
-        4 => Just(Step::Commit),
-        1 => any::<bool>().prop_map(Step::List),
-        1 => Just(Step::Restart),
-        1 => Just(Step::Sweep),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happened_the_files_are_the_objects(steps in proptest::collection::vec(step(), 0..60)) {
-        let mut mirrored = Mirrored::new();
-        let mut objects: BTreeMap<&str, (u64, u8)> = BTreeMap::new();
-        let all = |objects: &BTreeMap<&str, (u64, u8)>, of: Kind| -> Vec<Object> {
-            let of_kind = objects.iter().filter(|(name, _)| kind(name) == of);
-            of_kind.map(|(name, (version, number))| numbered(name, *version, *number)).collect()
-        };
-        mirrored.list(Vec::new(), Vec::new());
-        let steps = steps.into_iter().chain([Step::Commit]);
-        for (version, step) in (1..).zip(steps) {
-            match step {
-                Step::Apply(name, number) => {
-                    objects.insert(NAMES[name], (version, number));
-                    mirrored.take(kind(NAMES[name]), Event::Apply(numbered(NAMES[name], version, number)));
-                }
-                Step::Delete(name) => {
-                    if let Some((_, number)) = objects.remove(NAMES[name]) {
-                        mirrored.take(kind(NAMES[name]), Event::Delete(numbered(NAMES[name], version, number)));
-                    }
-                }
-                Step::Commit => mirrored.commit(),
-                Step::List(secrets) => {
-                    let of = if secrets { Kind::Secrets } else { Kind::ConfigMaps };
-                    mirrored.list_one(of, all(&objects, of));
-                }
-                Step::Restart => {
-                    mirrored.restart();
-                    mirrored.list(all(&objects, Kind::ConfigMaps), all(&objects, Kind::Secrets));
-                }
-                Step::Sweep => mirrored.mirror.directory.sweep(Instant::now() + std::time::Duration::from_mins(1)).unwrap(),
-            }
-        }
-        let wanted = Mirrored::with(all(&objects, Kind::ConfigMaps), all(&objects, Kind::Secrets));
-        let without_revision = |mirrored: &Mirrored| {
-            let mut files = mirrored.files();
-            files.remove("revision");
-            files
-        };
-        prop_assert_eq!(without_revision(&mirrored), without_revision(&wanted));
-        let highest = objects.values().map(|(version, _)| *version).max().unwrap_or(0);
-        let revision: Revision = mirrored.read("revision").unwrap().trim_end().parse().unwrap();
-        let needed = |of| all(&objects, of).into_iter().filter_map(|object| object.version).max().unwrap_or_default();
-        let needed = Revision { config_maps: needed(Kind::ConfigMaps), secrets: needed(Kind::Secrets) };
-        prop_assert!(revision.is_at_least(&needed), "{} of {}", revision, highest);
-        prop_assert!(fs::read_dir(mirrored.path(".staging")).unwrap().next().is_none());
-    }
 }

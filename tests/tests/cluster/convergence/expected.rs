@@ -1,8 +1,6 @@
 //! What is to be once all is at rest: what the operator's pure core makes of the objects that the API lists, and nothing else.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
@@ -87,7 +85,7 @@ pub(super) fn expected_and_found(site: &Site<'_>) -> Result<(State, State)> {
         expected.statuses.insert(object.to_string(), said(&status));
     }
 
-    let mut found = State { objects: listing.generated(), files: files(&site.config.path())?, ..State::default() };
+    let mut found = State { objects: listing.generated(), files: site.config.files()?, ..State::default() };
     for (kind, objects) in [(Kind::StreamRoute, &listing.routes), (Kind::TlsSni, &listing.tls_snis)] {
         for object in objects.iter().filter(|object| object.data["spec"]["gateway"] == site.gateway.as_str()) {
             let name = name(&object.metadata);
@@ -270,25 +268,6 @@ fn path(source: &Source, file: &str) -> String {
         Folder::Secrets | Folder::ConfigMaps => format!("{folder}/{}/{file}", source.folder_name()),
         Folder::Endpoints | Folder::TlsSnis | Folder::StreamRoutes => format!("{folder}/{file}"),
     }
-}
-
-/// All files that a proxy can read, `revision` aside.
-fn files(root: &Path) -> Result<Files> {
-    let mut files = Files::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            let name = path.strip_prefix(root)?.display().to_string();
-            if name.starts_with('.') || name == "revision" {
-            } else if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.insert(name, fs::read(path)?);
-            }
-        }
-    }
-    Ok(files)
 }
 
 fn name(metadata: &ObjectMeta) -> Name {

@@ -168,7 +168,7 @@ impl<'a> Gateway<'a> {
                 }
             }
         }
-        Ok((self.files()?, objects))
+        Ok((self.config.files()?, objects))
     }
 
     /// Waits until the directory is what the namespace says.
@@ -180,26 +180,6 @@ impl<'a> Gateway<'a> {
             (files == objects).then_some(())
         })
         .context(last)
-    }
-
-    /// All files that the proxy can read, `revision` aside.
-    fn files(&self) -> Result<Files> {
-        let root = self.config.path();
-        let mut files = BTreeMap::new();
-        let mut folders = vec![root.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder)? {
-                let path = entry?.path();
-                let name = path.strip_prefix(&root)?.display().to_string();
-                if name.starts_with('.') || name == "revision" {
-                } else if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    files.insert(name, fs::read(path)?);
-                }
-            }
-        }
-        Ok(files)
     }
 
     /// Connects a device over mutual TLS, and gives the code of its CONNACK.
