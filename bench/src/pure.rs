@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use streamgate_proxy::balance::{Group, Rendezvous};
+use streamgate_proxy::balance::{Group, Rendezvous, RoundRobin, least_connections, random2};
 use streamgate_proxy::config::load::Loader;
 use streamgate_proxy::route::Client;
 use streamgate_tests::config_dir::ConfigDir;
@@ -15,18 +15,13 @@ use streamgate_tests::config_dir::ConfigDir;
 use crate::row;
 
 pub(crate) fn measure() -> Result<()> {
-    for (name, weight) in [("equal weights", 1), ("unequal weights", 0)] {
-        let groups: Vec<Group> = (0..1000)
-            .map(|at| Group::of_one(format!("broker-{at}"), if weight == 0 { at % 9 + 1 } else { weight }))
-            .collect();
-        let rendezvous = Rendezvous::new(&groups);
-        let mut number = 0_u64;
-        let time = time_of(|| {
-            number += 1;
-            black_box(rendezvous.pick(&number.to_be_bytes(), |_| false));
-        });
-        row(&format!("choice by hash among 1,000 endpoints, {name}"), format!("{} ns", time.as_nanos()));
+    for (name, is_equal) in [("equal weights", true), ("unequal weights", false)] {
+        let weight = |at: u32| if is_equal { 1 } else { at % 9 + 1 };
+        let groups: Vec<Group> = (0..1000).map(|at| Group::of_one(format!("broker-{at}"), weight(at))).collect();
+        choices(&format!("1,000 endpoints, {name}"), &groups);
     }
+    let endpoints = (0..1000).map(|at| format!("broker-{at}")).collect();
+    choices("the 1,000 of one service", &[Group { identity: "broker:1883".to_owned(), weight: 1, endpoints }]);
     let config = ConfigDir::new()?;
     for number in 0..10_000 {
         let (high, low) = (number / 250, number % 250);
@@ -35,8 +30,45 @@ pub(crate) fn measure() -> Result<()> {
         config.stream_route("bench", &format!("route-{number}"), &spec)?;
     }
     let time = match_time(&config.path())?;
-    row("match among 10,000 routes of one name, by source", format!("{} ns", time.as_nanos()));
+    row("match among 10,000 routes without a name, by source", format!("{} ns", time.as_nanos()));
     Ok(())
+}
+
+/// The time of a choice by each of the balancers.
+fn choices(among: &str, groups: &[Group]) {
+    let told =
+        |how: &str, time: Duration| row(&format!("choice {how} among {among}"), format!("{} ns", time.as_nanos()));
+    let rendezvous = Rendezvous::new(groups);
+    let mut number = 0_u64;
+    told(
+        "by hash",
+        time_of(|| {
+            number += 1;
+            black_box(rendezvous.pick(&number.to_be_bytes(), |_| false));
+        }),
+    );
+    let mut round_robin = RoundRobin::new(groups.into());
+    told(
+        "in turn",
+        time_of(|| {
+            black_box(round_robin.pick(|_| false));
+        }),
+    );
+    let mut tie = 0;
+    told(
+        "by least connections",
+        time_of(|| {
+            tie += 1;
+            black_box(least_connections(groups, |index| index.endpoint as u64 % 7, |_| false, tie));
+        }),
+    );
+    told(
+        "of two at random",
+        time_of(|| {
+            let random = |below| fastrand::u64(..below);
+            black_box(random2(groups, |index| index.endpoint as u64 % 7, |_| false, random));
+        }),
+    );
 }
 
 fn match_time(directory: &Path) -> Result<Duration> {

@@ -1,6 +1,9 @@
 //! Loads the directory again when something changes there, on a thread of its own, and swaps the snapshot in.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,8 +78,8 @@ fn apply(
 struct Watched {
     /// As it was named.
     directory: PathBuf,
-    /// Where that led when the watch began: the directory may be a symlink that is swapped as a whole.
-    target: Option<PathBuf>,
+    /// What was there when it was last looked at: any of it may be swapped, by a symlink or by another of its name.
+    folders: Folders,
     sender: Sender<()>,
     /// The watch ends when it is dropped.
     watcher: Option<RecommendedWatcher>,
@@ -85,7 +88,7 @@ struct Watched {
 impl Watched {
     fn new(directory: &Path, sender: Sender<()>) -> Self {
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-        let mut watched = Self { directory, target: None, sender, watcher: None };
+        let mut watched = Self { directory, folders: Folders::default(), sender, watcher: None };
         watched.watch();
         if watched.watcher.is_none() {
             let seconds = POLL_INTERVAL.as_secs();
@@ -94,18 +97,28 @@ impl Watched {
         watched
     }
 
-    /// Watches what the directory leads to now, if that is another than before.
+    /// Watches what is there now and was not there before.
     fn follow(&mut self) {
-        if self.directory.canonicalize().ok() != self.target {
-            self.watch();
+        let folders = Folders::of(&self.directory);
+        if folders.root != self.folders.root {
+            return self.watch();
         }
+        let new = folders.within.iter().filter(|(identity, _)| !self.folders.within.contains_key(identity));
+        if let Some(watcher) = &mut self.watcher {
+            for (_, path) in new {
+                // One that is gone again is a change of what it was in.
+                let _ = watcher.watch(path, RecursiveMode::Recursive);
+            }
+        }
+        self.folders = folders;
     }
 
     fn watch(&mut self) {
-        self.target = self.directory.canonicalize().ok();
-        let (sender, directory, target) = (self.sender.clone(), self.directory.clone(), self.target.clone());
+        self.folders = Folders::of(&self.directory);
+        let target = self.directory.canonicalize().ok();
+        let (sender, directory, within) = (self.sender.clone(), self.directory.clone(), target.clone());
         let is_within = move |path: &PathBuf| {
-            path.starts_with(&directory) || target.as_ref().is_some_and(|target| path.starts_with(target))
+            path.starts_with(&directory) || within.as_ref().is_some_and(|target| path.starts_with(target))
         };
         let notify = move |event: notify::Result<notify::Event>| {
             // Our own reading is no change, and nor is what happens beside the directory.
@@ -119,15 +132,55 @@ impl Watched {
             }
         };
         let watcher = notify::recommended_watcher(notify).and_then(|mut watcher| {
-            watcher.watch(self.target.as_deref().unwrap_or(&self.directory), RecursiveMode::Recursive)?;
             if let Some(parent) = self.directory.parent() {
-                // For the swap of a symlink; where the parent can't be read, the poll finds that.
+                // For a swap, and for one that is gone and comes back; where the parent can't be read, the poll finds that.
                 let _ = watcher.watch(parent, RecursiveMode::NonRecursive);
             }
-            Ok(watcher)
+            match target {
+                Some(target) => watcher.watch(&target, RecursiveMode::Recursive).map(|()| watcher),
+                None => Ok(watcher),
+            }
         });
         self.watcher = watcher.inspect_err(|error| tracing::debug!(%error, "no watch")).ok();
     }
+}
+
+/// A device and an inode.
+type Identity = (u64, u64);
+
+/// The directory and the folders in it, two levels deep: that of the Secrets has one for each.
+#[derive(Debug, Default)]
+struct Folders {
+    root: Option<Identity>,
+    within: BTreeMap<Identity, PathBuf>,
+}
+
+impl Folders {
+    fn of(directory: &Path) -> Self {
+        let mut folders = Self { root: identity(directory), within: BTreeMap::new() };
+        folders.add(directory, 2);
+        folders
+    }
+
+    fn add(&mut self, folder: &Path, levels: u8) {
+        let Some(levels) = levels.checked_sub(1) else { return };
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            // What begins with a dot is whoever writes there's own; what it serves, something else leads to.
+            let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            let is_file = entry.file_type().is_ok_and(|file_type| file_type.is_file());
+            let path = entry.path();
+            if let Some(identity) = (!is_hidden && !is_file).then(|| identity(&path)).flatten() {
+                self.add(&path, levels);
+                self.within.insert(identity, path);
+            }
+        }
+    }
+}
+
+/// Which directory a path leads to.
+fn identity(path: &Path) -> Option<Identity> {
+    let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_dir)?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Returns when something has changed and then nothing more for a moment, or when it is time for a look.
@@ -151,8 +204,6 @@ const LONGEST_DEBOUNCE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     /// On a busy machine.

@@ -28,13 +28,13 @@ macro_rules! ends {
 }
 
 ends! {
-    /// The client ended the connection, after it was relayed.
+    /// The client ended the connection, once its CONNECT was whole.
     ClientClosed,
     /// The broker ended the connection, after it was relayed.
     BrokerClosed,
     /// The client's side broke: a reset, or a TLS record that can't be read.
     ClientError,
-    /// The broker's side broke.
+    /// The broker's side broke, or it ended the client's authentication.
     BrokerError,
     /// One side had ended, and the other neither sent nor ended for too long.
     HalfCloseTimeout,
@@ -80,7 +80,7 @@ ends! {
     ChainTooLong,
     /// The handshake failed for another reason.
     HandshakeFailed,
-    /// No whole CONNECT came in time.
+    /// No whole CONNECT came in time, or no answer to the broker's AUTH.
     ConnectTimeout,
     /// The client left before its CONNECT was whole.
     ClosedBeforeConnect,
@@ -90,7 +90,7 @@ ends! {
     UnknownProtocolName,
     /// The CONNECT was malformed.
     MalformedConnect,
-    /// The CONNECT broke a rule of the protocol.
+    /// The CONNECT broke a rule of the protocol, or an answer to the broker's AUTH was too large.
     ProtocolError,
     /// The CONNECT was larger than allowed.
     ConnectTooLarge,

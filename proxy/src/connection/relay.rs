@@ -142,11 +142,11 @@ impl<S: ClientStream> Relay<S> {
         if (up.is_ready() && down.is_ready()) || is_broken(&self.up, up) || is_broken(&self.down, down) {
             return Poll::Ready(Parting::Ended);
         }
-        self.look_at_the_clock(context, now, up.is_ready() || down.is_ready())
+        self.look_at_the_clock(now, up.is_ready() || down.is_ready())
     }
 
     /// Ends what has taken too long, and has the seat wake the relay for the next that could.
-    fn look_at_the_clock(&mut self, context: &mut Context<'_>, now: Instant, is_half_closed: bool) -> Poll<Parting> {
+    fn look_at_the_clock(&mut self, now: Instant, is_half_closed: bool) -> Poll<Parting> {
         if self.seat.is_to_hand_back() {
             let since = *self.stopping.get_or_insert(now);
             self.down.stop();
@@ -174,7 +174,6 @@ impl<S: ClientStream> Relay<S> {
         if self.due.is_none_or(|due| due <= now) || next.zip(self.due).is_some_and(|(next, due)| next < due) {
             self.due = next;
             self.seat.wake_at(next);
-            self.seat.register(context);
         }
         Poll::Pending
     }

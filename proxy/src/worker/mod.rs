@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use streamgate_crds::Cidr;
@@ -83,12 +83,13 @@ async fn work(index: usize, shared: Arc<Shared>, sockets: Vec<(Entrance, std::ne
     let mut phase = worker.shared.phase.clone();
     // The sender goes with the process.
     let phase = phase.wait_for(|phase| *phase != Phase::Serving).await.map_or(Phase::Serving, |phase| *phase);
-    if let Phase::HandingBack(time) = phase {
-        worker.seats.hand_back(time);
-    }
+    let told = Instant::now();
     for listener in accepting {
         // One that panicked has told so.
         let _ = listener.await;
+    }
+    if let Phase::HandingBack(time) = phase {
+        worker.seats.hand_back(time.saturating_sub(told.elapsed()));
     }
     // Every connection holds the worker, and so does nobody else.
     while Rc::strong_count(&worker) > 1 {

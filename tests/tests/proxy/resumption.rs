@@ -21,6 +21,19 @@ const NAME: &str = "one.devices.example";
 const OTHER_NAME: &str = "two.devices.example";
 const CLIENT_AUTH: &str = "clientAuth: {ca: {configMapName: device-ca}}";
 
+/// A device for each version that has shown this certificate, if any, and keeps its session.
+fn known_devices(site: &Site, proxy: &Proxy, credentials: Option<&Credentials>) -> Result<Vec<Device>> {
+    let mut known = Vec::new();
+    for tls in TLS {
+        let device = Device::new(site, tls, credentials)?;
+        device.connect(proxy, NAME)?;
+        // Else what comes of it later would say nothing.
+        assert!(device.come_back(proxy, NAME)?.reused, "{tls:?}");
+        known.push(device);
+    }
+    Ok(known)
+}
+
 /// A site with an authority of devices and one `TlsSni` of this spec.
 fn site_with(rest: &str) -> Result<(Site, CertificateAuthority)> {
     let site = Site::new()?;

@@ -1,6 +1,6 @@
 //! Who is on the way in while the listeners close: whoever has a connection is served.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,7 +11,7 @@ use streamgate_tests::wait;
 use streamgate_tests::wire::{self, Connect, Version};
 
 use super::{let_in, start, wait_for_handing_back};
-use crate::site::{Way, recorder};
+use crate::site::{ALL_LEVELS, Site, Way, recorder, upstream};
 
 /// With both signals before it runs on, the proxy comes to close its listeners with all of them in its queue.
 #[test]
@@ -84,5 +84,21 @@ fn whoever_is_connected_is_served_while_the_listeners_close() -> Result<()> {
         closed.map(|()| served)
     })?;
     assert!(served > 0);
+    Ok(())
+}
+
+/// Who is handed back does not come in here again.
+#[test]
+fn the_listeners_are_closed_before_anybody_is_handed_back() -> Result<()> {
+    let broker = recorder(Version::V5)?;
+    let spec = format!("{ALL_LEVELS}\n{}", upstream(&[broker.address()]));
+    let flags = ["--workers", "1", "--drain-delay", "0s", "--drain-time", "1ms"];
+    let site = Site::start_with_flags(&spec, &flags)?;
+    let mut device = let_in(&site, Way::Plain, &Connect::new(Version::V5, "device"))?;
+    site.proxy.signal("TERM")?;
+    assert_eq!(wire::read_packet(&mut device, wait::SOON)?.bytes[0], 0xe0);
+    // While the queue is emptied nobody is refused: what is sent then is dropped, and sent again after a second.
+    let again = TcpStream::connect_timeout(&site.proxy.address("plain"), Duration::from_millis(700));
+    assert_eq!(again.map(drop).map_err(|error| error.kind()), Err(ErrorKind::ConnectionRefused));
     Ok(())
 }

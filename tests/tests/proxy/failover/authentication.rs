@@ -137,6 +137,26 @@ fn a_client_that_does_not_answer_meets_the_connect_timeout() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn an_answer_that_is_larger_than_a_connect_may_be_ends_it() -> Result<()> {
+    for way in Way::BOTH {
+        let broker = FakeBroker::start(asks_twice())?;
+        let spec = spec([first("broker", broker.address())], "").replace("mqtt: {", "mqtt: {maxConnectSize: 1Ki, ");
+        let mut site = Site::start(&spec)?;
+        let mut device = device(&site, way, &connect())?;
+        let source = device.local_address()?;
+        assert_eq!(wire::read_packet(&mut device, wait::SOON)?.bytes, auth(b"ask-1"));
+        // The beginning of a packet of 4,096 bytes.
+        device.write_all(&[&[0xf0, 0x80, 0x20][..], &[0; 2_000]].concat())?;
+        device.flush()?;
+        assert_eq!(wire::read_to_end(&mut device, wait::SOON), (Vec::new(), StreamEnd::Closed), "{way:?}");
+        drop(device);
+        assert_eq!(site.access_line(way, source)?["end"], "ProtocolError", "{way:?}");
+        assert_eq!(broker.received(0), connect(), "{way:?}");
+    }
+    Ok(())
+}
+
 /// The client has shown its secret to that one: another one is not asked.
 fn is_not_retried(script: Vec<Step>, least: Duration) -> Result<()> {
     let broker = FakeBroker::start(Answer::Script(script))?;

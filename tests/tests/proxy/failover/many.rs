@@ -208,7 +208,7 @@ fn thousands_that_are_let_in_leave_nothing_behind() -> Result<()> {
     let site = Site::start(&upstream([node(0)], least))?;
     leave_nothing(&site, 25_000, |count| {
         let manners = &[Manner::Leaves, Manner::Drops];
-        let let_in = LocalSet::new().block_on(&runtime, crowd(&site, count, 0, manners))?;
+        let let_in = LocalSet::new().block_on(&runtime, crowd(&site, count, 10, manners))?;
         assert_eq!(let_in, count);
         Ok(())
     })?;

@@ -1,30 +1,9 @@
 //! Sessions past a change of the configuration.
 
 use super::{
-    CLIENT_AUTH, CertificateAuthority, Device, NAME, OTHER_NAME, Proxy, Result, Site, TLS, is_served, site_with,
+    CLIENT_AUTH, CertificateAuthority, Device, NAME, OTHER_NAME, Proxy, Result, is_served, known_devices, site_with,
 };
-
-/// Makes a change of one file, and waits until it is applied.
-pub(super) fn change(proxy: &Proxy, make: impl FnOnce() -> Result<()>) -> Result<()> {
-    let before = proxy.generation();
-    make()?;
-    proxy.wait_for_generation_after(before)?;
-    Ok(())
-}
-
-/// A device for each version that has shown this authority's certificate, and keeps its session.
-fn known_devices(site: &Site, proxy: &Proxy, devices: Option<&CertificateAuthority>) -> Result<Vec<Device>> {
-    let credentials = devices.map(|authority| authority.device("sensor-1")).transpose()?;
-    let mut known = Vec::new();
-    for tls in TLS {
-        let device = Device::new(site, tls, credentials.as_ref())?;
-        device.connect(proxy, NAME)?;
-        // Else what comes of it later would say nothing.
-        assert!(device.come_back(proxy, NAME)?.reused, "{tls:?}");
-        known.push(device);
-    }
-    Ok(known)
-}
+use crate::balancing::change;
 
 pub(super) fn assert_refused(known: &[Device], proxy: &Proxy, alerts: [u8; 2]) -> Result<()> {
     for (device, alert) in known.iter().zip(alerts) {
@@ -54,7 +33,7 @@ fn assert_resumed(known: &[Device], proxy: &Proxy) -> Result<()> {
 fn a_session_lets_nobody_in_whose_authority_was_replaced() -> Result<()> {
     let (site, devices) = site_with(CLIENT_AUTH)?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     let other = CertificateAuthority::new("Other CA")?;
     change(&proxy, || site.trust("acme", "device-ca", &[&other]).map(drop))?;
     assert_refused(&known, &proxy, [48; 2])
@@ -64,7 +43,7 @@ fn a_session_lets_nobody_in_whose_authority_was_replaced() -> Result<()> {
 fn a_session_lets_nobody_in_whose_authority_was_replaced_by_one_of_the_same_name() -> Result<()> {
     let (site, devices) = site_with(CLIENT_AUTH)?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     let other = CertificateAuthority::new("Device CA")?;
     change(&proxy, || site.trust("acme", "device-ca", &[&other]).map(drop))?;
     assert_refused(&known, &proxy, [48; 2])
@@ -75,7 +54,7 @@ fn a_session_lets_nobody_in_once_the_tls_sni_refers_to_another_authority() -> Re
     let (site, devices) = site_with(CLIENT_AUTH)?;
     site.trust("acme", "other-ca", &[&CertificateAuthority::new("Other CA")?])?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     let other = "clientAuth: {ca: {configMapName: other-ca}}";
     change(&proxy, || site.tls_sni("acme", "devices", &[NAME], other).map(drop))?;
     assert_refused(&known, &proxy, [48; 2])
@@ -87,7 +66,7 @@ fn a_session_lets_nobody_in_whose_subject_is_allowed_no_more() -> Result<()> {
         |subjects: &str| format!("clientAuth: {{ca: {{configMapName: device-ca}}, allowedSubjects: [{subjects}]}}");
     let (site, devices) = site_with(&allowed("CN=sensor-1, CN=sensor-2"))?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     change(&proxy, || site.tls_sni("acme", "devices", &[NAME], &allowed("CN=sensor-2")).map(drop))?;
     assert_refused(&known, &proxy, [49; 2])
 }
@@ -105,7 +84,7 @@ fn a_session_without_certificate_lets_nobody_in_once_one_is_required() -> Result
 fn a_session_of_tls_1_2_does_not_go_on_once_1_3_is_the_least() -> Result<()> {
     let (site, devices) = site_with(CLIENT_AUTH)?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     let strict = format!("minProtocolVersion: \"1.3\"\n{CLIENT_AUTH}");
     change(&proxy, || site.tls_sni("acme", "devices", &[NAME], &strict).map(drop))?;
     let session = known[0].come_back(&proxy, NAME)?;
@@ -119,7 +98,7 @@ fn a_name_that_moves_to_another_tls_sni_takes_no_session_along() -> Result<()> {
     site.trust("acme", "other-ca", &[&CertificateAuthority::new("Other CA")?])?;
     site.serve("acme", "others", &[OTHER_NAME], "clientAuth: {ca: {configMapName: other-ca}}")?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     change(&proxy, || site.config.remove_tls_sni("acme", "devices").map(drop))?;
     assert_refused(&known, &proxy, [112; 2])?;
     let other = "clientAuth: {ca: {configMapName: other-ca}}";
@@ -131,7 +110,7 @@ fn a_name_that_moves_to_another_tls_sni_takes_no_session_along() -> Result<()> {
 fn a_renewed_certificate_of_the_server_costs_no_session() -> Result<()> {
     let (site, devices) = site_with(CLIENT_AUTH)?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     let renewed = site.authority.server(&[NAME])?;
     change(&proxy, || site.config.secret("acme", "devices-tls", &renewed.tls_secret()).map(drop))?;
     assert_resumed(&known, &proxy)
@@ -141,7 +120,7 @@ fn a_renewed_certificate_of_the_server_costs_no_session() -> Result<()> {
 fn a_further_authority_costs_no_session() -> Result<()> {
     let (site, devices) = site_with(CLIENT_AUTH)?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     let further = CertificateAuthority::new("Further CA")?;
     change(&proxy, || site.trust("acme", "device-ca", &[&devices, &further]).map(drop))?;
     assert_resumed(&known, &proxy)
@@ -151,7 +130,7 @@ fn a_further_authority_costs_no_session() -> Result<()> {
 fn a_change_elsewhere_costs_no_session() -> Result<()> {
     let (site, devices) = site_with(CLIENT_AUTH)?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     // Another TlsSni comes, and the route of this one changes.
     change(&proxy, || site.serve("globex", "meters", &["meters.example"], "").map(drop))?;
     change(&proxy, || site.route("acme", "mqtt: {connectTimeout: 9s}").map(drop))?;
@@ -162,7 +141,7 @@ fn a_change_elsewhere_costs_no_session() -> Result<()> {
 fn an_authority_issued_anew_with_its_name_and_key_costs_no_session() -> Result<()> {
     let (site, devices) = site_with(CLIENT_AUTH)?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     // By itself it would be no change at all.
     let further = CertificateAuthority::new("Further CA")?;
     change(&proxy, || site.trust("acme", "device-ca", &[&devices.renewed()?, &further]).map(drop))?;
@@ -174,7 +153,7 @@ fn a_session_is_a_full_handshake_once_an_authority_was_taken_away() -> Result<()
     let (site, devices) = site_with(CLIENT_AUTH)?;
     site.trust("acme", "device-ca", &[&devices, &CertificateAuthority::new("Other CA")?])?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     change(&proxy, || site.trust("acme", "device-ca", &[&devices]).map(drop))?;
     for device in &known {
         let session = device.come_back(&proxy, NAME)?;
@@ -189,7 +168,7 @@ fn a_wider_choice_of_subjects_costs_no_session() -> Result<()> {
         |subjects: &str| format!("clientAuth: {{ca: {{configMapName: device-ca}}, allowedSubjects: [{subjects}]}}");
     let (site, devices) = site_with(&allowed("CN=sensor-1"))?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, Some(&devices))?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     change(&proxy, || site.tls_sni("acme", "devices", &[NAME], &allowed("CN=sensor-1, CN=sensor-2")).map(drop))?;
     assert_resumed(&known, &proxy)
 }

@@ -4,8 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::{CertificateAuthority, Credentials, Device, NAME, Proxy, Result, Site, TLS, is_served, site_with, wait};
-use crate::resumption::reload::{assert_refused, change};
+use super::{
+    CertificateAuthority, Credentials, NAME, Proxy, Result, Site, TLS, is_served, known_devices, site_with, wait,
+};
+use crate::balancing::change;
+use crate::resumption::reload::assert_refused;
 use crate::tls::fixture::{LISTENER, Outcome, outcome};
 
 const CLIENT_AUTH: &str = "clientAuth: {ca: {configMapName: device-ca}, crl: {configMapName: device-crl}}";
@@ -25,17 +28,6 @@ fn site_with_list() -> Result<(Site, CertificateAuthority)> {
     let (site, devices) = site_with(CLIENT_AUTH)?;
     lists(&site, &[devices.revocation_list(&[], later())?])?;
     Ok((site, devices))
-}
-
-fn known_devices(site: &Site, proxy: &Proxy, credentials: &Credentials) -> Result<Vec<Device>> {
-    let mut known = Vec::new();
-    for tls in TLS {
-        let device = Device::new(site, tls, Some(credentials))?;
-        device.connect(proxy, NAME)?;
-        assert!(device.come_back(proxy, NAME)?.reused, "{tls:?}");
-        known.push(device);
-    }
-    Ok(known)
 }
 
 /// How a device fares that shows this certificate, in both versions.
@@ -83,7 +75,7 @@ fn a_session_lets_nobody_in_whose_certificate_was_revoked() -> Result<()> {
     let (site, devices) = site_with_list()?;
     let proxy = site.start()?;
     let credentials = devices.device("sensor-1")?;
-    let known = known_devices(&site, &proxy, &credentials)?;
+    let known = known_devices(&site, &proxy, Some(&credentials))?;
     change(&proxy, || lists(&site, &[devices.revocation_list(&[credentials.serial()], later())?]))?;
     assert_refused(&known, &proxy, [44; 2])
 }
@@ -92,7 +84,7 @@ fn a_session_lets_nobody_in_whose_certificate_was_revoked() -> Result<()> {
 fn a_list_issued_anew_costs_no_session() -> Result<()> {
     let (site, devices) = site_with_list()?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, &devices.device("sensor-1")?)?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     let stranger = devices.device("sensor-2")?;
     change(&proxy, || lists(&site, &[devices.revocation_list(&[stranger.serial()], later())?]))?;
     for device in &known {
@@ -107,7 +99,7 @@ fn a_list_that_is_asked_for_only_now_costs_no_session() -> Result<()> {
     let (site, devices) = site_with(super::CLIENT_AUTH)?;
     lists(&site, &[devices.revocation_list(&[], later())?])?;
     let proxy = site.start()?;
-    let known = known_devices(&site, &proxy, &devices.device("sensor-1")?)?;
+    let known = known_devices(&site, &proxy, Some(&devices.device("sensor-1")?))?;
     change(&proxy, || site.tls_sni("acme", "devices", &[NAME], CLIENT_AUTH).map(drop))?;
     for device in &known {
         assert!(device.come_back(&proxy, NAME)?.reused, "{:?}", device.tls);
@@ -122,7 +114,7 @@ fn a_list_past_its_end_is_told_and_lets_nobody_of_its_issuer_in() -> Result<()> 
     site.trust("acme", "device-ca", &[&devices, &others])?;
     let proxy = site.start()?;
     let credentials = devices.device("sensor-1")?;
-    let known = known_devices(&site, &proxy, &credentials)?;
+    let known = known_devices(&site, &proxy, Some(&credentials))?;
     let yesterday = SystemTime::now() - Duration::from_hours(24);
     change(&proxy, || lists(&site, &[devices.revocation_list(&[], yesterday)?]))?;
     assert_refused(&known, &proxy, [46; 2])?;
