@@ -15,6 +15,7 @@ pub mod bootstrap;
 pub mod commands;
 pub mod config;
 pub mod connection;
+mod kept;
 pub mod log;
 pub mod mqtt;
 pub mod route;

@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::kept::Kept;
 use crate::mqtt::framing::Framing;
 
 /// One way.
@@ -17,10 +17,8 @@ pub(super) struct Direction {
     framing: Framing,
     /// Whether it ends with the packet that is under way.
     is_stopping: bool,
-    /// What the writer would not take yet: empty, and without memory, while all flows.
-    pending: Vec<u8>,
-    /// How much of `pending` it has taken.
-    taken: usize,
+    /// What the writer would not take yet: empty while all flows.
+    pending: Kept,
     /// Whether the writer may hold something back that it was given.
     is_unflushed: bool,
     pub(super) read_bytes: u64,
@@ -52,7 +50,7 @@ impl Direction {
     pub(super) fn new(sent_already: Vec<u8>) -> Self {
         let mut framing = Framing::default();
         framing.follow(&sent_already);
-        Self { framing, read_bytes: sent_already.len() as u64, pending: sent_already, ..Self::default() }
+        Self { framing, read_bytes: sent_already.len() as u64, pending: Kept::new(sent_already), ..Self::default() }
     }
 
     /// Ends with the packet that is under way: nothing after it is passed on.
@@ -72,7 +70,7 @@ impl Direction {
 
     /// Whether the writer holds it up.
     pub(super) fn has_pending(&self) -> bool {
-        self.taken < self.pending.len()
+        !self.pending.is_empty()
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -151,7 +149,7 @@ impl Direction {
             };
             self.written_bytes += taken as u64;
             if let Some(left @ [_, ..]) = bytes.get(taken..) {
-                self.pending = left.to_vec();
+                self.pending = Kept::new(left.to_vec());
             }
         }
         // Others have waited.
@@ -165,18 +163,11 @@ impl Direction {
         context: &mut Context<'_>,
         writer: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
-        while let Some(left @ [_, ..]) = self.pending.get(self.taken..) {
-            self.is_unflushed = true;
-            let taken = ready!(Pin::new(&mut *writer).poll_write(context, left))?;
-            if taken == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.taken += taken;
-            self.written_bytes += taken as u64;
-        }
-        self.taken = 0;
-        drop(mem::take(&mut self.pending));
-        Poll::Ready(Ok(()))
+        let before = self.pending.left().len();
+        self.is_unflushed |= before > 0;
+        let polled = self.pending.poll_write_to(context, writer);
+        self.written_bytes += (before - self.pending.left().len()) as u64;
+        polled
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use super::failure::as_io;
 use super::records::{Opened, Records};
 use super::scratch::{self, INCOMING_BYTES, MOST_RECORD_BYTES, MOST_SEALED_BYTES};
+use crate::kept::Kept;
 
 /// A TLS connection after its handshake: a stream of bytes. Shutting it down sends `close_notify`, then the end; the client's
 /// `close_notify`, or its end without one, is the end of what it sends: MQTT's packets say where they end, so that nothing is
@@ -83,13 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Writes what is sealed.
     pub(super) fn poll_sealed(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.sealed.is_empty() {
-            match ready!(Pin::new(&mut self.stream).poll_write(context, self.sealed.left()))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                taken => self.sealed.take(taken),
-            }
-        }
-        Poll::Ready(Ok(()))
+        self.sealed.poll_write_to(context, &mut self.stream)
     }
 
     /// Reads from the socket once, and opens what is whole by then: into `buffer`, and aside where there is no more room.
@@ -213,31 +208,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Session<S> {
             // It is gone already.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             outcome => Poll::Ready(outcome),
-        }
-    }
-}
-
-/// Bytes that wait, and the memory for them only while they do.
-#[derive(Debug, Default)]
-pub(super) struct Kept {
-    pub(super) bytes: Vec<u8>,
-    /// So many of them, from the first on, don't wait any more.
-    taken: usize,
-}
-
-impl Kept {
-    fn is_empty(&self) -> bool {
-        self.taken == self.bytes.len()
-    }
-
-    fn left(&self) -> &[u8] {
-        &self.bytes[self.taken..]
-    }
-
-    fn take(&mut self, count: usize) {
-        self.taken += count;
-        if self.is_empty() {
-            *self = Self::default();
         }
     }
 }
