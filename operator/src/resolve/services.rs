@@ -52,12 +52,13 @@ fn source(service: &Name) -> Source {
 /// The text of the generated object; `None` where the Service is passed on to nobody.
 pub(super) fn text(store: &Store, gateway: &Gateway, name: &Name) -> Option<String> {
     let service = store.services.get(name)?;
-    let is_left_out =
-        |host: &str| !gateway.allow_external_upstreams || host.parse().is_ok_and(|address| is_denied(gateway, address));
+    let is_left_out = |host: &str| {
+        !gateway.allow_external_upstreams || host.parse().is_ok_and(|address| is_denied(store, gateway, address))
+    };
     if service.external_name.as_deref().is_some_and(is_left_out) {
         return None;
     }
-    Some(render::endpoints(name, service, store.slices_of(name), |address| is_denied(gateway, address)))
+    Some(render::endpoints(name, service, store.slices_of(name), |address| is_denied(store, gateway, address)))
 }
 
 /// Resolves a Service for the routes of a gateway.
@@ -65,7 +66,7 @@ pub(super) fn resolve(store: &Store, gateway: &Gateway, name: &Name) -> Resolved
     let Some(service) = store.services.get(name) else { return Resolved { facts: Facts::default(), wanted: None } };
     let mut facts = Facts { service: Some(service.clone()), ..Facts::default() };
     if service.any_port && service.external_name.is_none() {
-        let is_denied = |address| is_denied(gateway, address);
+        let is_denied = |address| is_denied(store, gateway, address);
         let slices = store.slices_of(name).map(|(_, slice)| slice);
         let slices = slices.filter(|slice| render::serving(slice, is_denied).next().is_some());
         facts.endpoint_ports = slices
@@ -81,7 +82,7 @@ pub(super) fn resolve(store: &Store, gateway: &Gateway, name: &Name) -> Resolved
         return Resolved { facts, wanted: None };
     };
     let denied = store.slices_of(name).flat_map(|(_, slice)| slice.entries.iter().map(|entry| entry.address));
-    if let Some(address) = denied.filter(|address| is_denied(gateway, *address)).min() {
+    if let Some(address) = denied.filter(|address| is_denied(store, gateway, *address)).min() {
         let message = format!(
             "Service `{}`: an endpoint has the address {address}, to which the gateway connects nobody; the others are used",
             name.name
@@ -159,12 +160,12 @@ fn external_fault(gateway: &Gateway, service: &str) -> Fault {
     Fault { reason: Reason::ExternalUpstreamNotAllowed, message }
 }
 
-/// Whether nobody is connected to this address: what is the proxy's own machine, and what the owner denies.
-fn is_denied(gateway: &Gateway, address: IpAddr) -> bool {
+/// Whether nobody is connected to this address: what is the proxy's own machine, a proxy itself, and what the owner denies.
+fn is_denied(store: &Store, gateway: &Gateway, address: IpAddr) -> bool {
     let address = address.to_canonical();
     let is_own = match address {
         IpAddr::V4(address) => address.is_loopback() || address.is_link_local() || address.is_unspecified(),
         IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local() || address.is_unspecified(),
     };
-    is_own || gateway.denied_upstreams.iter().any(|range| range.contains(address))
+    is_own || store.is_of_proxy(address) || gateway.denied_upstreams.iter().any(|range| range.contains(address))
 }

@@ -22,6 +22,7 @@ mod watched;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use streamgate_crds::{StreamRoute, TlsSni};
@@ -49,6 +50,8 @@ pub struct Store {
     slices: HashMap<Name, BTreeMap<Arc<str>, Slice>>,
     /// Which Service a slice is of.
     slice_services: HashMap<Name, Name>,
+    /// Where the gateways' proxies are, ready or not.
+    proxy_addresses: BTreeSet<IpAddr>,
     /// The resourceVersion of each.
     pub(crate) materials: BTreeMap<MaterialKey, ResourceVersion>,
     pub(crate) fetched: HashMap<MaterialKey, Fetched>,
@@ -113,6 +116,11 @@ impl Store {
             proxies.map(|pod| (Arc::clone(&name), pod.into())).collect::<Vec<_>>()
         };
         self.gateways.iter().flat_map(of_gateway).collect()
+    }
+
+    /// Whether a proxy of one of the gateways is at this address.
+    pub(crate) fn is_of_proxy(&self, address: IpAddr) -> bool {
+        self.proxy_addresses.contains(&address)
     }
 
     /// The EndpointSlices of a Service, in the order of their names.
@@ -204,7 +212,22 @@ impl Store {
             }
         }
         touched.reports = self.gateways.iter().any(|gateway| services.contains(&gateway.service));
+        if touched.reports {
+            services.extend(self.move_proxies());
+        }
         touched.services = services;
+    }
+
+    /// Takes note of where the proxies are by now: the Services that have an endpoint where one came or went.
+    fn move_proxies(&mut self) -> Vec<Name> {
+        let slices = self.gateways.iter().flat_map(|gateway| self.slices_of(&gateway.service));
+        let addresses = slices.flat_map(|(_, slice)| slice.entries.iter()).map(|entry| entry.address);
+        let addresses: BTreeSet<IpAddr> = addresses.collect();
+        let moved: BTreeSet<IpAddr> = addresses.symmetric_difference(&self.proxy_addresses).copied().collect();
+        self.proxy_addresses = addresses;
+        let is_moved = |slice: &Slice| slice.entries.iter().any(|entry| moved.contains(&entry.address));
+        let touched = self.slices.iter().filter(|(_, slices)| !moved.is_empty() && slices.values().any(is_moved));
+        touched.map(|(service, _)| service.clone()).collect()
     }
 
     /// Lets go of names that nothing has any more; cheap enough for once in a while.

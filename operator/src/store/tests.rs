@@ -61,7 +61,7 @@ fn a_change_touches_what_it_concerns_and_the_same_again_nothing() {
         (Box::new(|| Change::Service(name("a/b"), Some(Service::default()))), &["service a/b"]),
         (Box::new(|| slice("a/b-1", Some("b"), "IPv4", &["10.0.0.1"])), &["service a/b"]),
         (
-            Box::new(|| slice("system/g-1", Some("gateway"), "IPv4", &["10.0.0.1"])),
+            Box::new(|| slice("system/g-1", Some("gateway"), "IPv4", &["10.0.0.9"])),
             &["service system/gateway", "reports"],
         ),
         (Box::new(move || Change::Material(secret(), Some("7".parse().unwrap()))), &["Secret a/tls"]),
@@ -91,6 +91,22 @@ fn a_slice_touches_the_service_that_it_leaves_too() {
     assert_eq!(touches(&mut store, slice("a/b-1", Some("c"), "IPv4", &["10.0.0.1"])), ["service a/b", "service a/c"]);
     assert_eq!(touches(&mut store, slice("a/b-1", None, "IPv4", &["10.0.0.1"])), ["service a/c"]);
     assert_eq!(touches(&mut store, slice("a/b-1", Some("b"), "FQDN", &["x.example"])), Vec::<String>::new());
+}
+
+#[test]
+fn a_proxy_that_comes_or_goes_touches_the_services_that_have_an_endpoint_where_it_is() {
+    let mut store = store();
+    store.apply(slice("a/b-1", Some("b"), "IPv4", &["10.0.0.1"]));
+    store.apply(slice("a/c-1", Some("c"), "IPv4", &["10.0.0.2"]));
+    let come = || slice("system/g-1", Some("gateway"), "IPv4", &["10.0.0.1", "10.0.0.9"]);
+    assert_eq!(touches(&mut store, come()), ["service a/b", "service system/gateway", "reports"]);
+    assert_eq!(
+        touches(&mut store, slice("system/g-2", Some("gateway"), "IPv4", &["10.0.0.1"])),
+        ["service system/gateway", "reports"]
+    );
+    store.apply(Change::Slice(name("system/g-2"), None));
+    let gone = Change::Slice(name("system/g-1"), None);
+    assert_eq!(touches(&mut store, gone), ["service a/b", "service system/gateway", "reports"]);
 }
 
 #[test]

@@ -159,6 +159,24 @@ fn addresses_of_the_proxys_own_machine_and_those_that_the_owner_denies_are_left_
 }
 
 #[test]
+fn a_proxy_is_no_broker_whoever_says_so() {
+    let mut cluster = Cluster::with_acme();
+    cluster.slice("acme/broker-2", "broker", ports(), json!([pod("broker-1", "10.0.0.7")]));
+    cluster.rest();
+    assert_eq!(endpoints(&cluster, by_name()), ["broker-0@10.0.0.1:1883", "broker-1@10.0.0.7:1883"]);
+    let port = json!([{"port": 8883}]);
+    let proxies = [pod("proxy-0", "10.0.0.7"), entry("proxy-1", "10.0.0.8", json!({"ready": false}))];
+    cluster.slice("streamgate-system/gateway-1", "gateway", port.clone(), json!(proxies));
+    cluster.rest();
+    assert_eq!(endpoints(&cluster, by_name()), ["broker-0@10.0.0.1:1883"]);
+    assert_eq!(cluster.conditions(&route_ref("acme/devices"))[1], "ResolvedRefs=False: UpstreamDenied");
+    cluster.slice("streamgate-system/gateway-1", "gateway", port, json!([proxies[1]]));
+    cluster.rest();
+    assert_eq!(endpoints(&cluster, by_name()), ["broker-0@10.0.0.1:1883", "broker-1@10.0.0.7:1883"]);
+    assert_eq!(cluster.conditions(&route_ref("acme/devices"))[1], "ResolvedRefs=True: ResolvedRefs");
+}
+
+#[test]
 fn ports_that_are_none_of_tcp_are_none() {
     let mut cluster = Cluster::with_acme();
     cluster.service("acme/broker", json!({"ports": [{"name": "mqtt", "port": 1883, "protocol": "UDP"}]}));
