@@ -173,10 +173,12 @@ fn sentences(problems: &[Problem]) -> String {
 
 /// The revision that config-sync wrote last; `None` where the directory is edited by hand.
 fn read_revision(root: &Path) -> Option<String> {
-    let path = root.join("revision");
+    let path = root.join(REVISION);
     // A pipe would never end.
     let bytes = Stamp::of(&path).and_then(|_| read_bounded(&path, MOST_REVISION_BYTES)).ok()?;
     Some(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
 }
 
+/// The file that config-sync writes last.
+pub(super) const REVISION: &str = "revision";
 const MOST_REVISION_BYTES: u64 = 4096;

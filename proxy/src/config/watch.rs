@@ -12,9 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use notify::event::{EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::load::Loader;
+use super::load::{Loader, REVISION};
 use super::snapshot::Snapshot;
 
 /// Loads what is there now, then starts the thread. `applied` is called with each new snapshot after it was swapped in, the
@@ -80,13 +81,13 @@ struct Watched {
     directory: PathBuf,
     /// What was there when it was last looked at: any of it may be swapped, by a symlink or by another of its name.
     folders: Folders,
-    sender: Sender<()>,
+    sender: Sender<Told>,
     /// The watch ends when it is dropped.
     watcher: Option<RecommendedWatcher>,
 }
 
 impl Watched {
-    fn new(directory: &Path, sender: Sender<()>) -> Self {
+    fn new(directory: &Path, sender: Sender<Told>) -> Self {
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
         let mut watched = Self { directory, folders: Folders::default(), sender, watcher: None };
         watched.watch();
@@ -124,11 +125,12 @@ impl Watched {
             // Our own reading is no change, and nor is what happens beside the directory.
             // A queue that overflowed tells of no path.
             let is_change = event.as_ref().map_or(true, |event| {
-                !event.kind.is_access() && (event.paths.is_empty() || event.paths.iter().any(&is_within))
+                is_of_content(event.kind) && (event.paths.is_empty() || event.paths.iter().any(&is_within))
             });
             if is_change {
+                let is_last = event.is_ok_and(|event| event.paths.iter().any(|path| path.ends_with(REVISION)));
                 // The thread that listens ends with the process alone.
-                let _ = sender.send(());
+                let _ = sender.send(if is_last { Told::Revision } else { Told::Change });
             }
         };
         let watcher = notify::recommended_watcher(notify).and_then(|mut watcher| {
@@ -183,16 +185,31 @@ fn identity(path: &Path) -> Option<Identity> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Returns when something has changed and then nothing more for a moment, or when it is time for a look.
-fn wait_for_changes(changes: &Receiver<()>) {
+/// What the kernel told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Something changed; more may belong to it.
+    Change,
+    /// The `revision`: all that belongs to it is there.
+    Revision,
+}
+
+/// Whether something may be other than it was: a look changes nothing, and of a rename both ends are told of by themselves.
+fn is_of_content(kind: EventKind) -> bool {
+    !kind.is_access() && kind != EventKind::Modify(ModifyKind::Name(RenameMode::Both))
+}
+
+/// Returns when something has changed and nothing more belongs to it, for a moment has passed or the revision has come, or
+/// when it is time for a look.
+fn wait_for_changes(changes: &Receiver<Told>) {
     match changes.recv_timeout(POLL_INTERVAL) {
-        Ok(()) => {}
-        Err(RecvTimeoutError::Timeout) => return,
+        Ok(Told::Change) => {}
+        Ok(Told::Revision) | Err(RecvTimeoutError::Timeout) => return,
         // No one tells of changes.
         Err(RecvTimeoutError::Disconnected) => return thread::sleep(POLL_INTERVAL),
     }
     let first = Instant::now();
-    while first.elapsed() < LONGEST_DEBOUNCE && changes.recv_timeout(DEBOUNCE).is_ok() {}
+    while first.elapsed() < LONGEST_DEBOUNCE && changes.recv_timeout(DEBOUNCE) == Ok(Told::Change) {}
 }
 
 /// How often the directory is looked at though nothing was told: not every filesystem tells.
@@ -208,6 +225,16 @@ mod tests {
 
     /// On a busy machine.
     const SOON: Duration = Duration::from_secs(15);
+
+    #[test]
+    fn what_the_revision_follows_is_whole_at_once() {
+        let (tell, told) = channel();
+        for each in [Told::Change, Told::Change, Told::Revision, Told::Change] {
+            assert_eq!(tell.send(each), Ok(()));
+        }
+        wait_for_changes(&told);
+        assert_eq!(told.try_recv(), Ok(Told::Change));
+    }
 
     #[test]
     fn a_panic_ends_one_reading_and_the_next_change_is_applied() -> Result<(), Box<dyn std::error::Error>> {
