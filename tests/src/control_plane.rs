@@ -2,21 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::process::{self, Output};
-
-/// How long a step may take: a second or two where the machine isn't busy.
-const STEP: Duration = Duration::from_mins(3);
-/// How long the start may take: it builds the binaries where nobody did before.
-const START: Duration = Duration::from_mins(40);
+use crate::process::Output;
+use crate::script::{self, Script};
 
 /// A process of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +40,7 @@ impl Component {
 /// process where that ends without a drop.
 #[derive(Debug)]
 pub struct ControlPlane {
-    folder: TempDir,
+    script: Script,
     kubeconfig: PathBuf,
     names: AtomicU32,
 }
@@ -63,12 +56,9 @@ impl ControlPlane {
 
     /// The same as [`ControlPlane::start`], which ends (and takes its folder with it) soon after the process `owner`.
     pub fn start_for(owner: u32) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("streamgate-control-plane-").tempdir()?;
-        let kubeconfig = folder.path().join("kubeconfig");
-        // Made before the start: where that fails, the drop ends what did start.
-        let control_plane = Self { folder, kubeconfig, names: AtomicU32::new(0) };
-        control_plane.script("up", &["--owner", &owner.to_string()], None, START)?.succeeded("control-plane up")?;
-        Ok(control_plane)
+        let script = Script::up("control-plane", owner)?;
+        let kubeconfig = script.path().join("kubeconfig");
+        Ok(Self { script, kubeconfig, names: AtomicU32::new(0) })
     }
 
     /// The one that the tests of this process share: started by the first that asks, ended after the process. Tests keep out
@@ -80,7 +70,7 @@ impl ControlPlane {
 
     /// Where all that it is made of lies: `audit.log`, `logs/`, `pids/`.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.script.path()
     }
 
     /// The kubeconfig of a cluster administrator.
@@ -94,7 +84,7 @@ impl ControlPlane {
     /// # Errors
     /// When it can't be started.
     pub fn kubectl(&self, arguments: &[&str], input: Option<&str>) -> Result<Output> {
-        self.script("kubectl", arguments, input, STEP)
+        self.script.run("kubectl", arguments, input)
     }
 
     /// The object or the list that `kubectl` prints for these arguments and `-o json`.
@@ -102,8 +92,7 @@ impl ControlPlane {
     /// # Errors
     /// When it fails, by what it wrote.
     pub fn json(&self, arguments: &[&str]) -> Result<Value> {
-        let output = self.kubectl(&[arguments, &["-o", "json"]].concat(), None)?.succeeded(&arguments.join(" "))?;
-        serde_json::from_slice(&output.stdout).with_context(|| format!("no JSON from {arguments:?}"))
+        script::json(self.kubectl(&[arguments, &["-o", "json"]].concat(), None)?, arguments)
     }
 
     /// `kubectl apply` of these manifests.
@@ -124,8 +113,7 @@ impl ControlPlane {
 
     /// The kubeconfig of a `ServiceAccount` that exists, with a token of a day.
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
-        let output =
-            self.script("kubeconfig", &[namespace, name], None, STEP)?.succeeded("control-plane kubeconfig")?;
+        let output = self.script.run("kubeconfig", &[namespace, name], None)?.succeeded("control-plane kubeconfig")?;
         let path = self.path().join(format!("{namespace}.{name}.kubeconfig"));
         fs::write(&path, output.stdout)?;
         Ok(path)
@@ -133,13 +121,13 @@ impl ControlPlane {
 
     /// Ends a component by SIGKILL, and waits for its end.
     pub fn kill(&self, component: Component) -> Result<()> {
-        self.script("kill", &[component.name()], None, STEP)?.succeeded("control-plane kill")?;
+        self.script.run("kill", &[component.name()], None)?.succeeded("control-plane kill")?;
         Ok(())
     }
 
     /// Starts a component that was killed, with its data and its port, and waits until it serves.
     pub fn restart(&self, component: Component) -> Result<()> {
-        self.script("start", &[component.name()], None, STEP)?.succeeded("control-plane start")?;
+        self.script.run("start", &[component.name()], None)?.succeeded("control-plane start")?;
         Ok(())
     }
 
@@ -150,18 +138,5 @@ impl ControlPlane {
         // The last line may still be in the writing.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))).collect()
-    }
-
-    fn script(&self, action: &str, arguments: &[&str], input: Option<&str>, within: Duration) -> Result<Output> {
-        let mut command = Command::new(crate::workspace().join("tests/cluster/control-plane"));
-        command.arg(action).arg(self.path()).args(arguments);
-        process::run_with_input(command, input.unwrap_or_default().as_bytes(), Some(""), within)
-    }
-}
-
-impl Drop for ControlPlane {
-    fn drop(&mut self) {
-        // Where it fails, the control plane ends with its owner.
-        let _ = self.script("down", &[], None, STEP);
     }
 }

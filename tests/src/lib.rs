@@ -2,6 +2,7 @@
 //! proxy binary, real brokers and clients, raw MQTT bytes, and waiting for conditions.
 
 pub mod broker;
+pub mod cluster;
 pub mod config_dir;
 pub mod control_plane;
 pub mod echo;
@@ -15,6 +16,7 @@ pub mod pki;
 pub mod process;
 pub mod proxy;
 pub mod schedule;
+mod script;
 pub mod sync;
 pub mod tls_client;
 pub mod transcript;
