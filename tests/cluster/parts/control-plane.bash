@@ -12,9 +12,8 @@ open() {
     export KUBECONFIG="$DIR/kubeconfig" KUBECACHEDIR="$DIR/cache" KUBERC=off
 }
 
-component() {
+check_component() {
     [[ " ${COMPONENTS[*]} " == *" $1 "* ]] || fail "'$1' is no component: write one of ${COMPONENTS[*]}"
-    echo "$1"
 }
 
 # Returns once it serves. One that runs is left alone.

@@ -9,11 +9,16 @@ readonly HIDDEN=(/run /var/log /var/lib)
 readonly SYSCTLS=(vm/overcommit_memory=1 kernel/panic=10 kernel/panic_on_oops=1 kernel/keys/root_maxkeys=1000000
     kernel/keys/root_maxbytes=25000000)
 
+check_is_visible() {
+    local folder="$1" hidden
+    for hidden in "${HIDDEN[@]}"; do
+        [[ "$(realpath --canonicalize-missing "$folder")/" != "$hidden"/* ]] ||
+            fail "$folder would be hidden in the cluster, whose $hidden is its own: name another folder"
+    done
+}
+
 make_namespaces() {
     local folder unshare pid
-    for folder in "${HIDDEN[@]}"; do
-        [[ $DIR/ != "$folder"/* ]] || fail "$DIR would be hidden in the cluster, whose $folder is its own: name another folder"
-    done
     launch namespaces unshare --net --mount --pid --fork --kill-child --propagation private --mount-proc "$SELF" boot "$DIR"
     read -r unshare _ <"$DIR/pids/namespaces"
     wait_for namespaces "the first process of the namespaces" has_child "$unshare"

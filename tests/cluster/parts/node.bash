@@ -121,16 +121,19 @@ await_kube-proxy() {
     wait_for kube-proxy "the Service kubernetes" curl -sSk -m 5 "https://$SERVICE_ADDRESS/"
 }
 
-# Names that aren't the cluster's don't exist: there is nobody to ask.
+# Other names than the cluster's don't exist, for there is nobody to ask.
 start_coredns() {
     cat >"$DIR/Corefile" <<END
-. {
+cluster.local in-addr.arpa ip6.arpa {
     bind $NODE_ADDRESS
     errors
     ready 127.0.0.1:8181
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
+    kubernetes {
         kubeconfig $DIR/pki/coredns.kubeconfig
     }
+}
+. {
+    bind $NODE_ADDRESS
     template ANY ANY {
         rcode NXDOMAIN
     }
