@@ -1,15 +1,16 @@
 # `make` alone lists what there is. Everything is built in the dev profile and in one target directory, so that nothing is
-# built twice.
+# built twice; the image and the benchmark alone are built for release.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crds fmt lint test test-oldest demo bench tools
+.PHONY: help build crds fmt lint test test-oldest demo bench binaries image reproduce tools
 
 # On CI the committed Cargo.lock holds; `make LOCKED=--locked` does the same elsewhere.
 LOCKED ?= $(if $(filter true,$(CI)),--locked)
-# cargo-deny as scripts/install-tools leaves it.
+# cargo-deny and cargo-auditable as scripts/install-tools leaves them.
 CARGO_DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/streamgate/cargo-deny-0.20.2/bin
+CARGO_AUDITABLE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/streamgate/cargo-auditable-0.7.7/bin
 # Where cargo builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # WHAT=idle: the benchmark measures this alone.
@@ -17,6 +18,8 @@ WHAT ?=
 # ONCE=1: the demo ends after its last step. CLUSTER=1: it is told on a Kubernetes control plane.
 ONCE ?=
 CLUSTER ?=
+# ENGINE=docker: the image is made by the Dockerfile.
+ENGINE ?=
 
 help: ## Lists these targets
 	@echo 'make TARGET, of'
@@ -41,6 +44,7 @@ lint: ## Checks formatting, clippy without a warning, and what the dependencies 
 test: tools ## Installs what is missing (as root or by sudo), lints, and runs all tests
 	$(MAKE) --no-print-directory lint
 	tests/cluster/control-plane build
+	$(MAKE) --no-print-directory image ENGINE=
 	cargo build $(LOCKED) --workspace --all-targets
 	cargo test $(LOCKED) --workspace
 
@@ -62,6 +66,30 @@ bench: ## Measures what a released build costs: processor time, memory, latency;
 	cargo build $(LOCKED) --release -p streamgate-proxy -p streamgate-operator -p streamgate-bench
 	STREAMGATE_PROXY="$(TARGET)/release/streamgate-proxy" STREAMGATE_OPERATOR="$(TARGET)/release/streamgate-operator" \
 	    STREAMGATE_SYNC="$(TARGET)/release/streamgate-sync" "$(TARGET)/release/streamgate-bench" $(WHAT)
+
+binaries: ## Builds the image's binaries, static and stripped: target/image/binaries
+	PATH="$(CARGO_AUDITABLE):$$PATH" scripts/image/binaries "$(TARGET)/image/binaries"
+
+image: export IMAGE := ghcr.io/streamgate/streamgate
+image: export VERSION := $(shell sed -nE 's/^version = "(.*)"/\1/p' Cargo.toml)
+image: export REVISION = $(shell git describe --always --abbrev=40 --exclude='*' --dirty=-modified 2>/dev/null || echo unknown)
+image: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+ifeq ($(ENGINE),)
+image: ## Makes the image target/image/streamgate.tar without a container engine; ENGINE=docker makes it by the Dockerfile
+	scripts/install-tools image
+	$(MAKE) --no-print-directory binaries
+	scripts/image/pack "$(TARGET)/image/binaries" "$(TARGET)/image/streamgate.tar"
+else
+image:
+	$(ENGINE) build --build-arg VERSION --build-arg REVISION --build-arg SOURCE_DATE_EPOCH --tag "$$IMAGE:$$VERSION" .
+	mkdir -p "$(TARGET)/image"
+	$(ENGINE) save --output "$(TARGET)/image/streamgate.tar" "$$IMAGE:$$VERSION"
+endif
+
+# Takes twice as long as the image.
+reproduce: ## Makes the image of what is committed twice, in different places, and compares
+	scripts/install-tools image
+	scripts/image/reproduce
 
 tools: ## Installs what `make test` and `make lint` need
 	scripts/install-tools

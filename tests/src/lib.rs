@@ -8,6 +8,7 @@ pub mod control_plane;
 pub mod echo;
 pub mod fake_broker;
 pub mod gateway;
+pub mod image;
 pub mod mosquitto;
 pub mod openssl;
 pub mod operator;
