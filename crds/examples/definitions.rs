@@ -1,8 +1,7 @@
-//! Writes the `CustomResourceDefinition`s beside the crate's manifest, as `make crds` does.
+//! Writes the `CustomResourceDefinition`s beside the crate's manifest and into the chart, as `make crds` does.
 
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use streamgate_crds::{StreamRoute, TlsSni};
 
@@ -13,13 +12,15 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The files, each with its text.
+/// The files, each with its text. A chart takes no file from outside of its folder, so it has copies.
 pub(crate) fn files() -> anyhow::Result<Vec<(PathBuf, String)>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let written = |definition: CustomResourceDefinition| {
-        let text = serde_saphyr::to_string(&definition)?;
-        let file = folder.join(format!("{}.yaml", definition.spec.names.plural));
-        Ok((file, format!("# Generated from the types by `make crds`.\n{text}")))
-    };
-    [StreamRoute::crd(), TlsSni::crd()].into_iter().map(written).collect()
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [crate_folder.to_owned(), crate_folder.join("../charts/streamgate/files/crds")];
+    let mut files = Vec::new();
+    for definition in [StreamRoute::crd(), TlsSni::crd()] {
+        let text = format!("# Generated from the types by `make crds`.\n{}", serde_saphyr::to_string(&definition)?);
+        let name = format!("{}.yaml", definition.spec.names.plural);
+        files.extend(folders.iter().map(|folder| (folder.join(&name), text.clone())));
+    }
+    Ok(files)
 }

@@ -1,0 +1,33 @@
+{{/* The operator's objects. */}}
+{{- define "streamgate.operator.name" -}}
+{{- $name := .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $name = contains "streamgate" .Release.Name | ternary .Release.Name (printf "%s-streamgate" .Release.Name) -}}
+{{- end -}}
+{{- printf "%s-operator" ($name | trunc 54 | trimSuffix "-") -}}
+{{- end }}
+
+{{/* The operator's objects outside of the release's namespace, where another release of this name may have some too. */}}
+{{- define "streamgate.operator.clusterName" -}}
+{{- printf "%s-%s" (include "streamgate.operator.name" .) .Release.Namespace -}}
+{{- end }}
+
+{{/* All objects of a gateway, and its namespace: a gateway's name is unique in the cluster, and so is this. */}}
+{{- define "streamgate.gateway.name" -}}
+{{- printf "streamgate-%s" . -}}
+{{- end }}
+
+{{/* What a gateway has: its own values over the defaults. */}}
+{{- define "streamgate.gateway.values" -}}
+{{- toYaml (mergeOverwrite (deepCopy .root.Values.gatewayDefaults) (deepCopy (default dict (get .root.Values.gateways .name)))) -}}
+{{- end }}
+
+{{- define "streamgate.image" -}}
+{{- $name := .Values.image.repository -}}
+{{- with .Values.image.registry }}{{ $name = printf "%s/%s" . $name }}{{ end -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" $name .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,73 @@
+{{/* Of a gateway: the root and its name. Its namespace is nobody else's, for its proxies may read all Secrets there. */}}
+{{- define "streamgate.validate.name" -}}
+{{- $namespace := include "streamgate.gateway.name" .name -}}
+{{- if not (regexMatch "^[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?$" .name) -}}
+{{- fail (printf "gateways: found the name `%s`; wanted at most 52 lower-case letters, digits and `-`, beginning and ending with a letter or digit" .name) -}}
+{{- end -}}
+{{- if or (eq $namespace .root.Release.Namespace) (has $namespace .root.Values.watchNamespaces) -}}
+{{- fail (printf "gateways.%s: found the namespace `%s` in use; wanted another name of the gateway, or another namespace for the release and in watchNamespaces, for that one is to hold nothing but what the gateway's proxies read" .name $namespace) -}}
+{{- end -}}
+{{- if eq $namespace (include "streamgate.operator.name" .root) -}}
+{{- fail (printf "gateways.%s: found the name that the operator's objects have, `%s`; wanted another name of the gateway, or another fullnameOverride" .name $namespace) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "streamgate.validate.listeners" -}}
+{{- $gateway := include "streamgate.gateway.values" . | fromYaml -}}
+{{- $at := printf "gateways.%s" .name -}}
+{{- if not $gateway.listeners -}}
+{{- fail (printf "%s.listeners: found none; wanted one or more, such as {name: mqtts, protocol: MQTTS, port: 8883}" $at) -}}
+{{- end -}}
+{{- $names := list -}}
+{{- $ports := list -}}
+{{- $containerPorts := list "9901" "9903" -}}
+{{- range $gateway.listeners -}}
+{{- $containerPort := include "streamgate.listener.containerPort" . -}}
+{{- if has .name $names -}}
+{{- fail (printf "%s.listeners: found `%s` a second time; wanted a name of its own for each listener" $at .name) -}}
+{{- end -}}
+{{- if has (int .port) $ports -}}
+{{- fail (printf "%s.listeners: found the port %d a second time; wanted one of its own for each listener" $at (int .port)) -}}
+{{- end -}}
+{{- if lt (int $containerPort) 1024 -}}
+{{- fail (printf "%s.listeners: found the port %s in the container of `%s`; wanted a containerPort from 1024 on, for the proxy is not root" $at $containerPort .name) -}}
+{{- end -}}
+{{- if has $containerPort $containerPorts -}}
+{{- fail (printf "%s.listeners: found the containerPort %s of `%s` in use; wanted one that no other listener has, and not 9901 or 9903, which are the admin ports" $at $containerPort .name) -}}
+{{- end -}}
+{{- if and .nodePort (eq $gateway.service.type "ClusterIP") -}}
+{{- fail (printf "%s.listeners: found a nodePort of `%s`, and service.type ClusterIP; wanted service.type NodePort or LoadBalancer" $at .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- $ports = append $ports (int .port) -}}
+{{- $containerPorts = append $containerPorts $containerPort -}}
+{{- end -}}
+{{- if and $gateway.autoscaling.enabled (gt (int $gateway.autoscaling.minReplicas) (int $gateway.autoscaling.maxReplicas)) -}}
+{{- fail (printf "%s.autoscaling: found minReplicas above maxReplicas; wanted at most as many" $at) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Whether the gateway is of this release, as far as the cluster can be asked. */}}
+{{- define "streamgate.validate.owner" -}}
+{{- $namespace := include "streamgate.gateway.name" .name -}}
+{{- with lookup "v1" "Namespace" "" $namespace -}}
+{{- $owner := include "streamgate.owner" . -}}
+{{- if not $owner -}}
+{{- fail (printf "gateways.%s: found a namespace `%s` that no release made; wanted to make it, for it is to hold nothing but what the gateway's proxies read: delete it, or take another name for the gateway" $.name $namespace) -}}
+{{- else if ne $owner (include "streamgate.release" $.root) -}}
+{{- fail (printf "gateways.%s: found a gateway of this name, of the release %s; wanted another name, for it is unique in the cluster" $.name $owner) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* `namespace/name` of the release that an object is of; empty for one that no release made. */}}
+{{- define "streamgate.owner" -}}
+{{- $annotations := .metadata.annotations | default dict -}}
+{{- with get $annotations "meta.helm.sh/release-name" -}}
+{{- printf "%s/%s" (get $annotations "meta.helm.sh/release-namespace") . -}}
+{{- end -}}
+{{- end }}
+
+{{- define "streamgate.release" -}}
+{{- printf "%s/%s" .Release.Namespace .Release.Name -}}
+{{- end }}

@@ -1,0 +1,85 @@
+{{/* The containers of a gateway's pods: the root, the gateway's name and its values. */}}
+
+{{/* It starts before the proxy and ends after it, and the proxy starts once the configuration is there. */}}
+{{- define "streamgate.gateway.sync" -}}
+- name: config-sync
+  image: {{ include "streamgate.image" .root | quote }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  restartPolicy: Always
+  command: [/streamgate-sync]
+  args:
+    - --gateway={{ .name }}
+    - --config-dir=/run/streamgate/config
+    - --status-dir=/run/streamgate/status
+    - --admin={{ include "streamgate.address" (dict "root" .root "port" 9903) }}
+    - --log-format={{ .values.logFormat }}
+    {{- with .values.sync.extraArgs }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  env:
+    - name: POD_NAME
+      valueFrom:
+        fieldRef: {apiVersion: v1, fieldPath: metadata.name}
+    - {name: RUST_LOG, value: {{ .values.sync.logLevel | quote }}}
+    {{- with .values.sync.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  ports:
+    - {name: sync-admin, containerPort: 9903, protocol: TCP}
+  # No readinessProbe: while the API server is away, the proxy serves on with what it has. It starts late rather than not at
+  # all, so the time is long.
+  startupProbe:
+    httpGet: {path: /readyz, port: sync-admin}
+    periodSeconds: 1
+    failureThreshold: 600
+  livenessProbe:
+    httpGet: {path: /livez, port: sync-admin}
+    periodSeconds: 10
+  resources:
+    {{- toYaml .values.sync.resources | nindent 4 }}
+  securityContext:
+    {{- toYaml .root.Values.containerSecurityContext | nindent 4 }}
+  volumeMounts:
+    - {name: config, mountPath: /run/streamgate/config}
+    - {name: status, mountPath: /run/streamgate/status}
+    - {name: token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+{{- end }}
+
+{{- define "streamgate.gateway.proxy" -}}
+- name: proxy
+  image: {{ include "streamgate.image" .root | quote }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  command: [/streamgate-proxy]
+  args:
+    - run
+    - --bootstrap=/etc/streamgate/proxy.yaml
+    {{- with .values.extraArgs }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  env:
+    - {name: RUST_LOG, value: {{ .values.logLevel | quote }}}
+    {{- with .values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  ports:
+    {{- range .values.listeners }}
+    - {name: {{ include "streamgate.listener.portName" . }}, containerPort: {{ include "streamgate.listener.containerPort" . }}, protocol: TCP}
+    {{- end }}
+    - {name: admin, containerPort: 9901, protocol: TCP}
+  livenessProbe:
+    httpGet: {path: /livez, port: admin}
+    periodSeconds: 10
+    failureThreshold: 6
+  readinessProbe:
+    httpGet: {path: /readyz, port: admin}
+    periodSeconds: 2
+    failureThreshold: 2
+  resources:
+    {{- toYaml .values.resources | nindent 4 }}
+  securityContext:
+    {{- toYaml .root.Values.containerSecurityContext | nindent 4 }}
+  volumeMounts:
+    - {name: bootstrap, mountPath: /etc/streamgate, readOnly: true}
+    - {name: config, mountPath: /run/streamgate/config, readOnly: true}
+    - {name: status, mountPath: /run/streamgate/status}
+{{- end }}
