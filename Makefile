@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crds fmt lint test test-oldest demo bench binaries image reproduce tools
+.PHONY: help build crds chart fmt lint test test-oldest demo bench binaries image reproduce tools
 
 # On CI the committed Cargo.lock holds; `make LOCKED=--locked` does the same elsewhere.
 LOCKED ?= $(if $(filter true,$(CI)),--locked)
@@ -28,8 +28,11 @@ help: ## Lists these targets
 build: ## Builds all: the proxy is then target/debug/streamgate-proxy
 	cargo build $(LOCKED) --workspace
 
-crds: ## Writes crds/*.yaml, the CustomResourceDefinitions, from the types
+crds: ## Writes crds/*.yaml, the CustomResourceDefinitions, from the types, and the chart's copies
 	cargo run $(LOCKED) -p streamgate-crds --example definitions
+
+chart: ## Writes the table of values in the chart's README.md from its values.yaml
+	cargo run $(LOCKED) -p streamgate-tests --example chart-values
 
 fmt: ## Formats the code
 	cargo fmt --all
@@ -54,10 +57,10 @@ test-oldest: tools ## Runs the tests of the cluster on the oldest Kubernetes tha
 	cargo build $(LOCKED) --workspace --all-targets
 	cargo test $(LOCKED) -p streamgate-tests --test cluster
 
-# The first time with CLUSTER=1 the control plane is built, which takes minutes and needs Go.
+# The first time with CLUSTER=1 the control plane and Helm are built, which takes minutes and needs Go.
 demo: ## Shows it all on this machine, without root; ONCE=1 ends after the last step, by its outcome; CLUSTER=1 tells it by kubectl
 	scripts/install-tools demo
-	$(if $(filter-out 0,$(CLUSTER)),tests/cluster/control-plane build)
+	$(if $(filter-out 0,$(CLUSTER)),tests/cluster/control-plane build && scripts/helm version --short)
 	cargo build $(LOCKED) -p streamgate-proxy -p streamgate-operator -p streamgate-demo
 	"$(TARGET)/debug/streamgate-demo" $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(CLUSTER)),--cluster)
 

@@ -1,5 +1,5 @@
-//! A gateway in a cluster, as its owner installs it: its namespaces, the accounts with the roles of `operator/manifests`, the
-//! operator's settings, and its proxies, each with its config-sync. Where no kubelet runs, the processes are of this machine.
+//! A gateway in a cluster, as its owner installs it: its namespaces, the accounts with the roles of the chart, the operator's
+//! settings, and its proxies, each with its config-sync. Where no kubelet runs, the processes are of this machine.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::chart::Permissions;
 use crate::config_dir::ConfigDir;
 use crate::control_plane::ControlPlane;
 use crate::operator::{EVENTUALLY, Operator};
@@ -47,21 +48,10 @@ impl<'a> Gateway<'a> {
     /// Its listeners are `mqtts` and `plain`, its Service is `streamgate-<name>`.
     pub fn new(cluster: &'a ControlPlane, name: &str, system: &str, terms: Terms<'_>) -> Result<Self> {
         let namespace = format!("streamgate-{name}");
-        cluster.kubectl(&["create", "namespace", &namespace], None)?.succeeded("create namespace")?;
-        cluster.apply(&manifest("account.yaml", system)?)?;
-        for namespace in terms.watched {
-            allow_in(cluster, namespace, system)?;
-        }
-        if terms.watched.is_empty() {
-            // Each gateway of a test has a binding of its own to the one role.
-            let binding = "kind: ClusterRoleBinding\nmetadata:\n  name: streamgate-operator";
-            cluster.apply(&manifest("cluster.yaml", system)?.replace(binding, &format!("{binding}-{system}")))?;
-        } else {
-            apply_in(cluster, system, &manifest("gateway-service.yaml", system)?)?;
-        }
-        apply_in(cluster, &namespace, &manifest("gateway.yaml", system)?)?;
+        let permissions = Permissions { system, gateway: name, watched: terms.watched, by_label: false };
+        cluster.apply(&permissions.manifests()?.join("\n---\n"))?;
         let operator_account = cluster.service_account_kubeconfig(system, "streamgate-operator")?;
-        let sync_account = sync_account(cluster, system, &namespace)?;
+        let sync_account = cluster.service_account_kubeconfig(system, &namespace)?;
         let folder = tempfile::tempdir()?;
         let watched = format!("watchNamespaces: [{}]", terms.watched.join(", "));
         let settings = format!(
@@ -85,7 +75,9 @@ gateways:
 
     /// Lets the operator watch a namespace.
     pub fn allow_in(&self, namespace: &str) -> Result<()> {
-        allow_in(self.cluster, namespace, &self.system)
+        let watched = &[namespace];
+        let permissions = Permissions { system: &self.system, gateway: &self.name, watched, by_label: false };
+        self.cluster.apply(&permissions.manifests_in(namespace)?)
     }
 
     /// The operator's settings.
@@ -173,15 +165,6 @@ pub fn apply_custom_resources(cluster: &ControlPlane) -> Result<()> {
     Ok(())
 }
 
-/// Makes the account of the proxies' pods, named as the gateway's namespace, with what config-sync may do there, and gives its
-/// kubeconfig.
-pub fn sync_account(cluster: &ControlPlane, system: &str, namespace: &str) -> Result<PathBuf> {
-    cluster.kubectl(&["create", "serviceaccount", namespace, "-n", system], None)?.succeeded("create")?;
-    let role = manifest("sync.yaml", system)?.replace("name: streamgate-default", &format!("name: {namespace}"));
-    apply_in(cluster, namespace, &role)?;
-    cluster.service_account_kubeconfig(system, namespace)
-}
-
 /// `kubectl apply` in a namespace.
 pub fn apply_in(cluster: &ControlPlane, namespace: &str, manifests: &str) -> Result<()> {
     cluster.kubectl(&["apply", "-n", namespace, "-f", "-"], Some(manifests))?.succeeded("kubectl apply")?;
@@ -205,14 +188,4 @@ pub fn condition(
             .then(|| found.clone())
     })
     .with_context(|| format!("it is {:#}", last["status"]))
-}
-
-fn allow_in(cluster: &ControlPlane, namespace: &str, system: &str) -> Result<()> {
-    apply_in(cluster, namespace, &manifest("watched-namespace.yaml", system)?)
-}
-
-fn manifest(file: &str, system: &str) -> Result<String> {
-    let path = workspace().join("operator/manifests").join(file);
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    Ok(text.replace("streamgate-system", system))
 }

@@ -2,6 +2,7 @@
 //! proxy binary, real brokers and clients, raw MQTT bytes, and waiting for conditions.
 
 pub mod broker;
+pub mod chart;
 pub mod cluster;
 pub mod config_dir;
 pub mod control_plane;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
+use streamgate_tests::chart::Permissions;
 use streamgate_tests::config_dir::ConfigDir;
 use streamgate_tests::control_plane::ControlPlane;
 use streamgate_tests::process::Process;
@@ -39,18 +40,9 @@ impl Stage {
         let crds = ["crd/streamroutes.streamgate.dev", "crd/tlssnis.streamgate.dev"];
         let wait = [&["wait", "--for=condition=Established", "--timeout=1m"][..], &crds].concat();
         cluster.kubectl(&wait, None)?.succeeded("kubectl wait")?;
-        for namespace in [SYSTEM, GATEWAY] {
-            cluster.kubectl(&["create", "namespace", namespace], None)?.succeeded("create namespace")?;
-        }
-        cluster.kubectl(&["create", "serviceaccount", SYNC, "-n", SYSTEM], None)?.succeeded("create serviceaccount")?;
-        for (file, namespace) in
-            [("account.yaml", SYSTEM), ("cluster.yaml", SYSTEM), ("gateway.yaml", GATEWAY), ("sync.yaml", GATEWAY)]
-        {
-            let text = fs::read_to_string(workspace().join("operator/manifests").join(file))?;
-            let namespace = if file == "account.yaml" || file == "cluster.yaml" { &[][..] } else { &["-n", namespace] };
-            let apply = [&["apply", "-f", "-"], namespace].concat();
-            cluster.kubectl(&apply, Some(&text))?.succeeded("kubectl apply")?;
-        }
+        cluster.kubectl(&["create", "namespace", SYSTEM], None)?.succeeded("create namespace")?;
+        let permissions = Permissions { system: SYSTEM, gateway: "default", watched: &[], by_label: false };
+        cluster.apply(&permissions.manifests()?.join("\n---\n"))?;
         let operator = cluster.service_account_kubeconfig(SYSTEM, "streamgate-operator")?;
         let sync = cluster.service_account_kubeconfig(SYSTEM, SYNC)?;
         let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig())?;

@@ -1,5 +1,6 @@
 //! What is true only on a real Kubernetes control plane.
 
+mod chart;
 mod control_plane;
 mod convergence;
 mod gateways;

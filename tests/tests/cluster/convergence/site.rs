@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use streamgate_operator::settings::Settings;
+use streamgate_operator::store::Namespaces;
+use streamgate_tests::chart::Permissions;
 use streamgate_tests::config_dir::ConfigDir;
 use streamgate_tests::control_plane::ControlPlane;
 use streamgate_tests::proxy::{Listener, Proxy};
 use streamgate_tests::sync::Sync;
-use streamgate_tests::{wait, workspace};
+use streamgate_tests::wait;
 use tempfile::TempDir;
 
 use super::administrator::{Administrator, documents};
@@ -70,28 +72,14 @@ gateways:
         let folder = tempfile::tempdir()?;
         fs::write(folder.path().join("operator.yaml"), &text)?;
         let settings = Settings::parse("operator.yaml", &text).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
-        let apply = |file: &str, namespace: &str| apply_manifest(&administrator, file, namespace, &system);
-        apply("account.yaml", &system)?;
-        if settings.watch_namespaces.is_empty() {
-            apply("cluster.yaml", &system)?;
-        } else {
-            for tenant in &tenants {
-                apply("watched-namespace.yaml", tenant)?;
-            }
-            apply("gateway-service.yaml", &system)?;
-            if gateway.contains("match") {
-                apply("namespaces.yaml", &system)?;
-            }
+        for manifest in permissions(&system, &settings)? {
+            administrator.apply(manifest["metadata"]["namespace"].as_str().unwrap_or_default(), &manifest)?;
         }
-        apply("gateway.yaml", &generated)?;
-        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "streamgate-default"}});
-        administrator.create(&system, &account)?;
-        apply("sync.yaml", &generated)?;
         // Another may have killed the API server.
         let kubeconfig_of = |account: &str| {
             wait::until("a token", EVENTUALLY, || cluster.service_account_kubeconfig(&system, account).ok())
         };
-        let kubeconfigs = [kubeconfig_of("streamgate-operator")?, kubeconfig_of("streamgate-default")?];
+        let kubeconfigs = [kubeconfig_of("streamgate-operator")?, kubeconfig_of(&generated)?];
         let config = ConfigDir::new()?;
         let site = Self {
             cluster,
@@ -136,20 +124,13 @@ gateways:
     }
 }
 
-/// Applies one of `operator/manifests` as the operator of this namespace needs it.
-fn apply_manifest(administrator: &Administrator, file: &str, namespace: &str, system: &str) -> Result<()> {
-    let text = fs::read_to_string(workspace().join("operator/manifests").join(file)).context(file.to_owned())?;
-    for mut document in documents(&text.replace("streamgate-system", system))? {
-        if document["kind"] == "ClusterRoleBinding" {
-            // There is one role, and a binding for each site.
-            document["metadata"]["name"] = json!(format!("streamgate-{system}"));
-            if file == "namespaces.yaml" {
-                document["metadata"]["name"] = json!(format!("streamgate-{system}-namespaces"));
-            }
-        }
-        administrator.apply(namespace, &document)?;
-    }
-    Ok(())
+/// What operator and sync may do, with such settings of a release in `system`, as the chart has it.
+pub(super) fn permissions(system: &str, settings: &Settings) -> Result<Vec<Value>> {
+    let watched: Vec<&str> = settings.watch_namespaces.iter().map(String::as_str).collect();
+    let gateway = settings.gateways.first().context("a gateway")?;
+    let by_label = matches!(gateway.allowed_namespaces, Some(Namespaces::Labelled(_)));
+    let permissions = Permissions { system, gateway: &gateway.name, watched: &watched, by_label };
+    documents(&permissions.manifests()?.join("\n---\n"))
 }
 
 pub(super) fn namespace_of(name: &str, labels: &Value) -> Value {

@@ -237,9 +237,7 @@ fn a_namespace_that_may_not_be_read_any_more_stays_as_it_is_and_holds_up_no_othe
     stage.generated("configmap", "tlssnis.TENANT.devices", |_| true)?;
     assert!(operator.stop()?.success());
 
-    cluster
-        .kubectl(&["delete", "rolebinding", "streamgate-operator-watch", "-n", &other], None)?
-        .succeeded("kubectl delete")?;
+    cluster.kubectl(&["delete", "rolebinding", "--all", "-n", &other], None)?.succeeded("kubectl delete")?;
     cluster.kubectl(&["delete", "tlssni", "devices", "-n", &stage.tenant], None)?.succeeded("kubectl delete")?;
     let operator = stage.operator()?;
     assert!(operator.get("/readyz")?.contains(&format!("namespace `{other}`")), "{}", operator.log());

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use streamgate_tests::chart::Permissions;
 use streamgate_tests::config_dir::{ConfigDir, dedent, manifest};
 use streamgate_tests::control_plane::ControlPlane;
-use streamgate_tests::gateway::sync_account;
 use streamgate_tests::pki::{CertificateAuthority, Credentials};
 use streamgate_tests::proxy::{Listener, Proxy};
 use streamgate_tests::sync::Sync;
@@ -34,7 +34,7 @@ pub(crate) struct Gateway<'a> {
     pub(crate) namespace: String,
     pub(crate) config: ConfigDir,
     pub(crate) authority: CertificateAuthority,
-    /// Of the account that `operator/manifests/sync.yaml` is for.
+    /// Of the account of the proxies' pods.
     kubeconfig: PathBuf,
 }
 
@@ -45,7 +45,11 @@ impl<'a> Gateway<'a> {
         let pods = "streamgate-system";
         // Another test may be first.
         cluster.kubectl(&["create", "namespace", pods], None)?;
-        let kubeconfig = sync_account(cluster, pods, &namespace)?;
+        let gateway = namespace.trim_start_matches("streamgate-");
+        let permissions = Permissions { system: pods, gateway, watched: &[], by_label: false };
+        cluster.kubectl(&["create", "serviceaccount", &namespace, "-n", pods], None)?.succeeded("create")?;
+        cluster.apply(&permissions.manifests_in(&namespace)?)?;
+        let kubeconfig = cluster.service_account_kubeconfig(pods, &namespace)?;
         Ok(Self {
             cluster,
             api: Api::of(cluster)?,

@@ -1,0 +1,133 @@
+//! What Helm installs on a control plane, upgrades, and takes away again.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use streamgate_tests::chart::helm;
+use streamgate_tests::control_plane::ControlPlane;
+use streamgate_tests::operator::{EVENTUALLY, Operator};
+use streamgate_tests::wait;
+
+use super::on_chart;
+
+const SYSTEM: &str = "streamgate-system";
+
+/// A release `streamgate` on a control plane of its own, on which nothing else is.
+struct Release {
+    cluster: ControlPlane,
+}
+
+impl Release {
+    fn install(values: &str) -> Result<Self> {
+        let cluster = ControlPlane::start()?;
+        on_chart(Some(&cluster), &["install", "streamgate", "--create-namespace"], SYSTEM, values)?.succeeded("install")?;
+        Ok(Self { cluster })
+    }
+
+    fn upgrade(&self, values: &str) -> Result<()> {
+        on_chart(Some(&self.cluster), &["upgrade", "streamgate"], SYSTEM, values)?.succeeded("helm upgrade")?;
+        Ok(())
+    }
+
+    fn uninstall(&self) -> Result<()> {
+        let arguments = ["uninstall", "streamgate", "--namespace", SYSTEM, "--wait", "--timeout", "1m"];
+        helm(Some(self.cluster.kubeconfig()), &arguments, "")?.succeeded("helm uninstall")?;
+        Ok(())
+    }
+
+    /// An operator with the account and the settings that were installed; its admin port is one of this machine.
+    fn start_operator(&self) -> Result<Operator> {
+        let account = self.cluster.service_account_kubeconfig(SYSTEM, "streamgate-operator")?;
+        let map = self.cluster.json(&["get", "configmap", "streamgate-operator", "-n", SYSTEM])?;
+        let settings = map["data"]["operator.yaml"].as_str().context("the settings")?;
+        let path = self.cluster.path().join("operator.yaml");
+        fs::write(&path, settings.replace("0.0.0.0:9902", "127.0.0.1:0"))?;
+        let operator = Operator::start(&account, &path)?;
+        operator.wait_until_ready()?;
+        operator.wait_until_leading(EVENTUALLY)?;
+        Ok(operator)
+    }
+
+    fn lease(&self) -> Result<Value> {
+        self.cluster.json(&["get", "lease", "streamgate-operator", "-n", SYSTEM])
+    }
+
+    /// All that the API server has, but what it makes by itself in each namespace.
+    fn everything(&self) -> Result<BTreeSet<String>> {
+        let kinds = self.cluster.kubectl(&["api-resources", "--verbs=list", "-o", "name"], None)?;
+        let kinds = kinds.succeeded("kubectl api-resources")?.text();
+        let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
+        let format = "-o=custom-columns=:kind,:metadata.namespace,:metadata.name";
+        let got = self.cluster.kubectl(&["get", &kinds.join(","), "-A", "--no-headers", format], None)?;
+        let text = got.succeeded("kubectl get")?.text();
+        let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        Ok(lines.collect())
+    }
+}
+
+#[test]
+fn a_release_is_installed_and_upgraded_under_a_leader_who_goes_on_and_uninstalled_without_a_trace() -> Result<()> {
+    let release = Release::install("crds: {keep: false}")?;
+    let operator = release.start_operator()?;
+    let leader = release.lease()?["spec"]["holderIdentity"].clone();
+    ensure!(leader.is_string(), "nobody leads");
+    wait::until("the ticket keys in the gateway's namespace", EVENTUALLY, || {
+        release.cluster.json(&["get", "secrets", "-n", "streamgate-default"]).ok()?["items"][0].is_object().then_some(())
+    })
+    .with_context(|| operator.log())?;
+
+    release.upgrade("{crds: {keep: false}, gatewayDefaults: {replicas: 5}, gateways: {other: {replicas: 1}}}")?;
+    let deployment = release.cluster.json(&["get", "deployment", "streamgate-default", "-n", SYSTEM])?;
+    ensure!(deployment["spec"]["replicas"] == 5);
+    release.cluster.json(&["get", "namespace", "streamgate-other"])?;
+    let lease = release.lease()?;
+    ensure!(lease["spec"]["holderIdentity"] == leader && lease["spec"]["leaseTransitions"] == 0, "{lease:#}");
+    ensure!(operator.leads());
+    ensure!(operator.stop()?.success());
+
+    release.upgrade("{crds: {keep: false}}")?;
+    let gone = wait::until("the end of the gateway that is left out", EVENTUALLY, || {
+        let left = release.cluster.json(&["get", "namespace", "streamgate-other"]);
+        left.is_err().then_some(())
+    });
+    gone?;
+    release.uninstall()?;
+    // Pods and ReplicaSets go after their Deployment.
+    wait::until("nothing of the release", EVENTUALLY, || {
+        let left = release.everything().ok()?;
+        let of_it = left.iter().filter(|line| line.contains("streamgate") && *line != &format!("Namespace <none> {SYSTEM}"));
+        let by_itself = [format!("ConfigMap {SYSTEM} kube-root-ca.crt"), format!("ServiceAccount {SYSTEM} default")];
+        of_it.filter(|line| !by_itself.contains(line)).count().eq(&0).then_some(())
+    })
+    .with_context(|| format!("{:#?}", release.everything()))
+}
+
+#[test]
+fn a_gateway_that_another_release_has_is_refused_and_resources_that_were_kept_are_taken_over() -> Result<()> {
+    let release = Release::install("{}")?;
+    let install = |values: &str, more: &[&str]| {
+        let command = [&["install", "second", "--create-namespace"], more].concat();
+        on_chart(Some(&release.cluster), &command, "second-system", values)
+    };
+    let refused = install("crds: {install: false}", &[])?;
+    let words = "gateways.default: found a gateway of this name, of the release streamgate-system/streamgate; wanted another \
+                 name, for it is unique in the cluster";
+    ensure!(!refused.success() && refused.stderr.contains(words), "{}", refused.stderr);
+    let left = release.cluster.json(&["get", "deployments", "-A"])?;
+    ensure!(left["items"].as_array().is_some_and(|items| items.len() == 2), "{left:#}");
+
+    install("{crds: {install: false}, gateways: {default: null, second: {}}}", &[])?.succeeded("helm install")?;
+    let arguments = ["uninstall", "second", "--namespace", "second-system", "--wait"];
+    helm(Some(release.cluster.kubeconfig()), &arguments, "")?.succeeded("helm uninstall")?;
+
+    release.cluster.kubectl(&["create", "namespace", "streamgate-own"], None)?.succeeded("create namespace")?;
+    let refused = install("{crds: {install: false}, gateways: {default: null, own: {}}}", &[])?;
+    ensure!(refused.stderr.contains("found a namespace `streamgate-own` that no release made"), "{}", refused.stderr);
+
+    release.uninstall()?;
+    release.cluster.json(&["get", "crd", "streamroutes.streamgate.dev"])?;
+    install("{}", &["--take-ownership"])?.succeeded("helm install --take-ownership")?;
+    Ok(())
+}

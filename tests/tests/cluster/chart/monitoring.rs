@@ -1,0 +1,180 @@
+//! Alerts and dashboard ask for metrics that there are, by labels that these have. The tables of docs/standalone.md and
+//! docs/kubernetes.md are what programs tell, which other tests prove.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use streamgate_tests::page::Page;
+
+use super::{ValueSet, find, manifests, of_kind};
+
+const SYSTEM: &str = "monitored";
+
+/// Labels that Prometheus adds to what it reads, by the PodMonitors; `le` is of a histogram's buckets.
+const OF_PROMETHEUS: [&str; 4] = ["namespace", "pod", "gateway", "le"];
+
+/// The labels of each metric that is documented.
+fn metrics() -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let mut metrics = BTreeMap::new();
+    for (page, heading, column) in [
+        ("docs/standalone.md", "Metric", 2),
+        ("docs/kubernetes.md", "Operator metric", 1),
+        ("docs/kubernetes.md", "Sync metric", 1),
+    ] {
+        for row in Page::read(page)?.table(heading) {
+            let labels = row[column].split(", ").map(|label| label.trim_matches('`').to_owned());
+            metrics.insert(row[0].trim_matches('`').to_owned(), labels.filter(|label| label != "none").collect());
+        }
+    }
+    ensure!(metrics.len() > 25, "{} metrics", metrics.len());
+    Ok(metrics)
+}
+
+fn monitored() -> Result<Vec<Value>> {
+    let sets = ValueSet::all(SYSTEM)?;
+    sets.iter().find(|set| set.name == "monitoring").context("the value set")?.render(SYSTEM)
+}
+
+/// All texts below a value under this key.
+fn texts(value: &Value, key: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field.as_str() {
+                    Some(text) if name == key => found.push(text.to_owned()),
+                    _ => texts(field, key, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| texts(item, key, found)),
+        _ => {}
+    }
+}
+
+fn dashboard() -> Result<Value> {
+    let monitored = monitored()?;
+    let map = find(&monitored, "ConfigMap", "streamgate-dashboard")?;
+    Ok(serde_json::from_str(map["data"]["streamgate.json"].as_str().context("a dashboard")?)?)
+}
+
+/// The metrics of an expression, each with the labels by which it is selected.
+fn selected(expression: &str) -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    let is_of_a_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    for (at, _) in expression.match_indices("streamgate_") {
+        // Not within a text or a longer word.
+        if expression[..at].ends_with(|letter| is_of_a_name(letter) || letter == '"' || letter == '-') {
+            continue;
+        }
+        let rest = &expression[at..];
+        let (name, rest) = rest.split_at(rest.find(|letter| !is_of_a_name(letter)).unwrap_or(rest.len()));
+        let selector = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or("", |(selector, _)| selector);
+        let labels = selector.split(',').filter_map(|matcher| Some(matcher.split(['=', '!', '~']).next()?.to_owned()));
+        found.push((name.to_owned(), labels.filter(|label| !label.is_empty()).collect()));
+    }
+    found
+}
+
+/// The labels that an expression groups by.
+fn grouped(expression: &str) -> Vec<&str> {
+    let groups = expression.split("by (").skip(1).filter_map(|rest| rest.split(')').next());
+    groups.flat_map(|group| group.split(", ")).collect()
+}
+
+fn there_are(expressions: &[String]) -> Result<()> {
+    let metrics = metrics()?;
+    for expression in expressions {
+        let selected = selected(expression);
+        ensure!(!selected.is_empty(), "no metric of ours in {expression}");
+        let mut known: BTreeSet<&str> = OF_PROMETHEUS.into();
+        for (name, labels) in &selected {
+            let of_metric = metrics.get(name).or_else(|| metrics.get(name.strip_suffix("_bucket")?));
+            let of_metric = of_metric.with_context(|| format!("there is no metric {name}: {expression}"))?;
+            known.extend(of_metric.iter().map(String::as_str));
+            for label in labels {
+                let is_known = of_metric.contains(label) || OF_PROMETHEUS.contains(&label.as_str());
+                ensure!(is_known, "{name} has no label {label}: {expression}");
+            }
+        }
+        for label in grouped(expression) {
+            ensure!(known.contains(label), "no label {label}: {expression}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_alert_asks_for_metrics_that_there_are() -> Result<()> {
+    let mut expressions = Vec::new();
+    texts(find(&monitored()?, "PrometheusRule", "streamgate")?, "expr", &mut expressions);
+    ensure!(expressions.len() > 15, "{} alerts", expressions.len());
+    there_are(&expressions)
+}
+
+#[test]
+fn every_panel_asks_for_metrics_that_there_are_and_every_metric_has_one() -> Result<()> {
+    let mut expressions = Vec::new();
+    texts(&dashboard()?, "expr", &mut expressions);
+    there_are(&expressions)?;
+    let shown: BTreeSet<String> = expressions.iter().flat_map(|text| selected(text)).map(|(name, _)| name).collect();
+    for name in metrics()?.into_keys() {
+        ensure!(shown.contains(&name) || shown.contains(&format!("{name}_bucket")), "{name} is in no panel");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_alert_says_what_it_means_and_where_more_is_said_and_one_that_is_disabled_is_left_out() -> Result<()> {
+    let monitored = monitored()?;
+    let rule = find(&monitored, "PrometheusRule", "streamgate")?;
+    let groups = rule["spec"]["groups"].as_array().context("groups")?;
+    let alerts: Vec<&Value> = groups.iter().filter_map(|group| group["rules"].as_array()).flatten().collect();
+    for alert in &alerts {
+        let name = alert["alert"].as_str().context("a name")?;
+        ensure!(name != "StreamgateConfigRefused", "it is disabled");
+        let annotations = &alert["annotations"];
+        ensure!(annotations["summary"].is_string() && annotations["description"].is_string(), "{alert}");
+        let anchor = format!("docs/operations.md#{}", name.to_lowercase());
+        ensure!(annotations["runbook_url"].as_str().is_some_and(|url| url.ends_with(&anchor)), "{alert}");
+        ensure!(alert["labels"]["team"] == "iot" && alert["labels"]["severity"].is_string(), "{alert}");
+        ensure!(!alert.to_string().contains("NAMESPACE") && !alert.to_string().contains("GATEWAY"), "{alert}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_port_with_metrics_is_read() -> Result<()> {
+    let monitored = monitored()?;
+    let mut read = BTreeSet::new();
+    for monitor in of_kind(&monitored, "PodMonitor") {
+        let component = monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"].as_str();
+        for endpoint in monitor["spec"]["podMetricsEndpoints"].as_array().context("endpoints")? {
+            read.insert(format!("{} {}", component.unwrap_or_default(), endpoint["port"].as_str().unwrap_or_default()));
+        }
+    }
+    let mut there = BTreeSet::new();
+    for deployment in of_kind(&monitored, "Deployment") {
+        let template = &deployment["spec"]["template"];
+        let component = template["metadata"]["labels"]["app.kubernetes.io/component"].as_str().unwrap_or_default();
+        for containers in ["initContainers", "containers"] {
+            for container in template["spec"][containers].as_array().into_iter().flatten() {
+                for port in container["ports"].as_array().into_iter().flatten().filter_map(|port| port["name"].as_str()) {
+                    there.insert(format!("{component} {port}"));
+                }
+            }
+        }
+    }
+    there.remove("proxy mqtts");
+    ensure!(read == there, "{read:?}, {there:?}");
+    Ok(())
+}
+
+#[test]
+fn what_an_expression_selects_is_found() -> Result<()> {
+    let found = selected("sum by (a) (rate(streamgate_x_total{a=\"streamgate_y\",pod=~\"streamgate-z\",b!=\"c\"}[5m])) / streamgate_w");
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    ensure!(names == ["streamgate_x_total", "streamgate_w"] && found[0].1 == ["a", "pod", "b"], "{found:?}");
+    ensure!(manifests("a: 1\n---\n---\nb: 2\n")?.len() == 2);
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Values that can't be meant are refused, in words that say what to write.
+
+use anyhow::{Result, ensure};
+
+use super::{ValueSet, on_chart};
+
+#[test]
+fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()> {
+    for (values, words) in [
+        ("gateways: {default: null}", "wanted one or more, such as `default: {}`"),
+        ("gateways: {Main: {}}", "found the name `Main`; wanted at most 52 lower-case letters"),
+        ("gateways: {sys: {}}", "gateways.sys: found the namespace `streamgate-sys` in use; wanted another name"),
+        ("gateways: {a: {}}\nwatchNamespaces: [streamgate-a]", "gateways.a: found the namespace `streamgate-a` in use"),
+        ("gateways: {operator: {}}", "found the name that the operator's objects have, `streamgate-operator`"),
+        ("gateways: {default: {listeners: []}}", "gateways.default.listeners: found none; wanted one or more"),
+        ("gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 443}]}", "wanted a containerPort from 1024 on"),
+        ("gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 9901}]}", "and not 9901 or 9903"),
+        (
+            "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 8883}, {name: a, protocol: MQTT, port: 1883}]}",
+            "found `a` a second time; wanted a name of its own",
+        ),
+        (
+            "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 8883}, {name: b, protocol: MQTT, port: 8883}]}",
+            "found the port 8883 a second time",
+        ),
+        (
+            "gatewayDefaults: {service: {type: ClusterIP}, listeners: [{name: a, protocol: MQTT, port: 1883, nodePort: 31883}]}",
+            "wanted service.type NodePort or LoadBalancer",
+        ),
+        ("gatewayDefaults: {autoscaling: {enabled: true, minReplicas: 11}}", "found minReplicas above maxReplicas"),
+        ("test: {gateway: other}", "test.gateway: found `other`; wanted one of `gateways`: default"),
+        ("operator: {replica: 3}", "at '/operator': additional properties 'replica' not allowed"),
+        ("gateways: {default: {listener: []}}", "additional properties 'listener' not allowed"),
+        ("gatewayDefaults: {drainDelay: 5}", "at '/gatewayDefaults/drainDelay': got number, want string"),
+        ("gatewayDefaults: {drainDelay: five}", "at '/gatewayDefaults/drainDelay': 'five' does not match pattern"),
+        ("image: {digest: latest}", "at '/image/digest'"),
+        ("gatewayDefaults: {listeners: [{name: a, protocol: TLS, port: 8883}]}", "must be one of 'MQTTS', 'MQTT'"),
+    ] {
+        let refused = on_chart(None, &["template", "streamgate"], "streamgate-sys", values)?;
+        ensure!(!refused.success(), "{values} is taken");
+        ensure!(refused.stderr.contains(words), "{values}: {}", refused.stderr);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_same_values_without_their_fault_are_taken() -> Result<()> {
+    for values in ["gateways: {main: {}}", "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 1024}]}"] {
+        ValueSet { name: values.to_owned(), text: values.to_owned() }.render("streamgate-sys")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! What is rendered for each value set is taken by the API server, and by the programs that read it.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::{Value, json};
+use streamgate_operator::settings::Settings;
+use streamgate_proxy::bootstrap::{Bootstrap, RunArguments};
+use super::{ValueSet, find, name, of_kind, on_chart};
+use crate::gateways::shared;
+
+const SYSTEM: &str = "rendered-system";
+
+/// Kinds of the Prometheus operator, which a control plane by itself does not know; `monitoring.rs` is about them.
+const UNKNOWN_KINDS: [&str; 2] = ["PodMonitor", "PrometheusRule"];
+
+#[test]
+fn every_value_set_is_linted_and_taken_by_the_api_server_without_a_warning() -> Result<()> {
+    let cluster = shared()?;
+    let system = cluster.namespace(SYSTEM)?;
+    for set in ValueSet::all(&system)? {
+        let linted = on_chart(None, &["lint", "--strict"], &system, &set.text)?.succeeded(&set.name)?;
+        ensure!(!linted.text().contains("WARN"), "{}: {}", set.name, linted.text());
+        let manifests = set.render(&system)?;
+        // A dry run makes no namespace and no definition for what comes after it.
+        let namespaces = manifests.iter().filter_map(|manifest| manifest["metadata"]["namespace"].as_str());
+        for namespace in namespaces.collect::<BTreeSet<_>>() {
+            cluster.apply(&restricted(namespace).to_string())?;
+        }
+        let known = manifests.iter().filter(|manifest| !UNKNOWN_KINDS.map(Value::from).contains(&manifest["kind"]));
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": known.collect::<Vec<_>>()});
+        let applied = cluster
+            .kubectl(&["apply", "--dry-run=server", "-f", "-"], Some(&list.to_string()))?
+            .succeeded(&set.name)?;
+        ensure!(applied.stderr.is_empty(), "{}: {}", set.name, applied.stderr);
+    }
+    Ok(())
+}
+
+/// A namespace that warns of a pod that the restricted profile would refuse.
+fn restricted(name: &str) -> Value {
+    let labels = json!({"pod-security.kubernetes.io/warn": "restricted"});
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+}
+
+#[test]
+fn the_operator_reads_its_settings_and_each_proxy_its_bootstrap_file_and_they_agree() -> Result<()> {
+    for set in ValueSet::all(SYSTEM)? {
+        agree(&set.render(SYSTEM)?).context(set.name)?;
+    }
+    Ok(())
+}
+
+fn agree(manifests: &[Value]) -> Result<()> {
+    let text_of = |key: &str| of_kind(manifests, "ConfigMap").filter_map(move |map| Some((map, map["data"][key].as_str()?)));
+    let (_, settings) = text_of("operator.yaml").next().context("no operator.yaml")?;
+    let settings = Settings::parse("operator.yaml", settings).map_err(|problems| anyhow!("{problems:?}"))?;
+    ensure!(settings.namespace == SYSTEM);
+    find(manifests, "Lease", &settings.lease_name)?;
+    let mut bootstraps = Vec::new();
+    for (_, text) in text_of("proxy.yaml") {
+        let merged = Bootstrap::merge(RunArguments::default(), Some(("proxy.yaml", text)));
+        bootstraps.push(merged.map_err(|problems| anyhow!("{problems:?}"))?);
+    }
+    ensure!(bootstraps.len() == settings.gateways.len());
+    for gateway in &settings.gateways {
+        let bootstrap = bootstraps.iter().find(|bootstrap| bootstrap.gateway == gateway.name).context("no bootstrap")?;
+        let names = |of: &[String]| of.iter().cloned().collect::<BTreeSet<_>>();
+        let listeners: Vec<String> = gateway.listeners.iter().map(|it| format!("{} {:?}", it.name, it.protocol)).collect();
+        let served: Vec<String> = bootstrap.listeners.iter().map(|it| format!("{} {:?}", it.name, it.protocol)).collect();
+        ensure!(names(&listeners) == names(&served), "{listeners:?}, {served:?}");
+        ensure!(gateway.denied_upstreams.iter().all(|denied| bootstrap.denied_upstreams.contains(denied)));
+        let service = find(manifests, "Service", &gateway.service.name)?;
+        let deployment = find(manifests, "Deployment", &gateway.service.name)?;
+        leads_to(service, deployment, bootstrap).with_context(|| gateway.name.clone())?;
+        let within = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(0);
+        ensure!(within >= (bootstrap.drain_delay + bootstrap.drain_time).as_secs() + 10, "{within} s to stop");
+    }
+    Ok(())
+}
+
+/// Each port of the Service leads to the port at which the proxy listens by the name of its listener.
+fn leads_to(service: &Value, deployment: &Value, bootstrap: &Bootstrap) -> Result<()> {
+    let template = &deployment["spec"]["template"];
+    let labels = template["metadata"]["labels"].as_object().context("labels")?;
+    for (label, value) in service["spec"]["selector"].as_object().context("a selector")? {
+        ensure!(labels.get(label) == Some(value), "{label}: {value}");
+    }
+    let ports = template["spec"]["containers"][0]["ports"].as_array().context("ports")?;
+    for port in service["spec"]["ports"].as_array().context("ports of the Service")? {
+        let target = ports.iter().find(|each| each["name"] == port["targetPort"]).context("a port of the pod")?;
+        let listener = bootstrap.listeners.iter().find(|listener| port["name"] == listener.name.as_str());
+        let listener = listener.with_context(|| format!("{port}"))?;
+        ensure!(target["containerPort"] == listener.address.port(), "{port}");
+    }
+    Ok(())
+}
+
+#[test]
+fn of_a_gateways_pod_config_sync_alone_has_a_token_and_the_proxy_only_reads_the_configuration() -> Result<()> {
+    for set in ValueSet::all(SYSTEM)? {
+        let manifests = set.render(SYSTEM)?;
+        for account in of_kind(&manifests, "ServiceAccount") {
+            ensure!(account["automountServiceAccountToken"] == false, "{}: {account}", set.name);
+        }
+        for deployment in of_kind(&manifests, "Deployment").filter(|it| !name(it).ends_with("-operator")) {
+            let pod = &deployment["spec"]["template"]["spec"];
+            ensure!(pod["automountServiceAccountToken"] == false);
+            let volume = |name: &str| pod["volumes"].as_array()?.iter().find(|volume| volume["name"] == name);
+            ensure!(volume("config").context("config")?["emptyDir"]["medium"] == "Memory");
+            ensure!(volume("status").context("status")?["emptyDir"]["sizeLimit"].is_string());
+            let [sync, proxy] = [&pod["initContainers"][0], &pod["containers"][0]];
+            ensure!(sync["restartPolicy"] == "Always" && sync["startupProbe"]["httpGet"]["path"] == "/readyz");
+            ensure!(sync["readinessProbe"].is_null());
+            let mounts = |container: &Value| container["volumeMounts"].as_array().cloned().unwrap_or_default();
+            ensure!(mounts(sync).iter().any(|mount| mount["name"] == "token"));
+            for mount in mounts(proxy) {
+                ensure!(mount["name"] != "token");
+                ensure!(mount["readOnly"] == true || mount["name"] == "status", "{}: {mount}", set.name);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_pod_is_replaced_where_its_settings_change_and_not_where_the_version_of_the_chart_does() -> Result<()> {
+    let template = |values: &str| -> Result<Value> {
+        let set = ValueSet { name: values.to_owned(), text: values.to_owned() };
+        Ok(find(&set.render(SYSTEM)?, "Deployment", "streamgate-default")?["spec"]["template"].clone())
+    };
+    let before = template("{}")?;
+    ensure!(before != template("gatewayDefaults: {drainTime: 31s}")?);
+    ensure!(before == template("gatewayDefaults: {allowedNamespaces: [acme], service: {type: ClusterIP}}")?);
+    ensure!(!before["metadata"].to_string().contains(env!("CARGO_PKG_VERSION")), "{}", before["metadata"]);
+    Ok(())
+}
