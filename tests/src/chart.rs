@@ -54,8 +54,7 @@ impl Permissions<'_> {
         );
         let values = if *gateway == "default" { values.replace("default: null, ", "") } else { values };
         let folder = folder();
-        let arguments =
-            ["template", "streamgate", &folder.to_string_lossy(), "--namespace", system, "--values", "-"];
+        let arguments = ["template", "streamgate", &folder.to_string_lossy(), "--namespace", system, "--values", "-"];
         let rendered = helm(None, &arguments, &values)?.succeeded("helm template")?.text();
         let is_one = |manifest: &&str| KINDS.iter().any(|kind| manifest.contains(&format!("\nkind: {kind}\n")));
         Ok(rendered.split("\n---\n").filter(is_one).map(str::to_owned).collect())

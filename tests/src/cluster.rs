@@ -12,7 +12,7 @@ use crate::script::{self, Script};
 
 /// The image of a broker and its clients that each cluster has: used as `eclipse-mosquitto` is, with a shell.
 pub const MOSQUITTO_IMAGE: &str = "streamgate.test/mosquitto:1";
-/// The node's address, at which its NodePorts are.
+/// The node's address, at which its `NodePort`s are.
 pub const NODE_ADDRESS: &str = "10.250.0.1";
 
 /// A process of the cluster, beside those that containers are made of.
@@ -32,7 +32,7 @@ pub enum Component {
     Kubelet,
     /// kube-proxy. Its rules stay without it.
     Proxy,
-    /// CoreDNS.
+    /// `CoreDNS`.
     CoreDns,
 }
 

@@ -11,13 +11,13 @@ use tempfile::TempDir;
 use crate::process::{self, Output};
 
 /// How long a step may take: a second or two where the machine isn't busy.
-pub const STEP: Duration = Duration::from_mins(3);
+pub(crate) const STEP: Duration = Duration::from_mins(3);
 /// How long the start may take: it builds the binaries where nobody did before.
 const START: Duration = Duration::from_mins(40);
 
 /// What one run of `up` started. It ends on drop, and soon after its owner where that ends without a drop.
 #[derive(Debug)]
-pub struct Script {
+pub(crate) struct Script {
     name: &'static str,
     folder: TempDir,
 }
@@ -27,7 +27,7 @@ impl Script {
     ///
     /// # Errors
     /// When it fails, by what it wrote.
-    pub fn up(name: &'static str, owner: u32) -> Result<Self> {
+    pub(crate) fn up(name: &'static str, owner: u32) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix(&format!("streamgate-{name}-")).tempdir()?;
         // Made before the start: where that fails, the drop ends what did start.
         let script = Self { name, folder };
@@ -36,12 +36,12 @@ impl Script {
     }
 
     /// The folder with all that it is made of.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// The script with this action on its folder, to which arguments can be added.
-    pub fn command(&self, action: &str) -> Command {
+    pub(crate) fn command(&self, action: &str) -> Command {
         let mut command = Command::new(crate::workspace().join("tests/cluster").join(self.name));
         command.arg(action).arg(self.path());
         command
@@ -51,7 +51,7 @@ impl Script {
     ///
     /// # Errors
     /// When it can't be started. That it failed is no error.
-    pub fn run(&self, action: &str, arguments: &[&str], input: Option<&str>) -> Result<Output> {
+    pub(crate) fn run(&self, action: &str, arguments: &[&str], input: Option<&str>) -> Result<Output> {
         self.run_within(action, arguments, input, STEP)
     }
 
@@ -73,7 +73,7 @@ impl Drop for Script {
 ///
 /// # Errors
 /// When it failed, by what it wrote.
-pub fn json(output: Output, arguments: &[&str]) -> Result<Value> {
+pub(crate) fn json(output: Output, arguments: &[&str]) -> Result<Value> {
     let output = output.succeeded(&arguments.join(" "))?;
     serde_json::from_slice(&output.stdout).with_context(|| format!("no JSON from {arguments:?}"))
 }

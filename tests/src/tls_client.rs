@@ -66,6 +66,13 @@ impl TlsClient {
         self
     }
 
+    /// Keeps its sessions for itself, from here on.
+    #[must_use]
+    pub fn with_own_sessions(mut self) -> Self {
+        self.config.resumption = Resumption::in_memory_sessions(8);
+        self
+    }
+
     /// Asks for another server name, with the same sessions and certificate.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {

@@ -79,7 +79,9 @@ fn endpoint(namespace: &str, address: SocketAddr) -> Value {
 #[test]
 fn nothing_of_the_test_stays_and_there_is_none_without_a_listener_with_tls() -> Result<()> {
     let rendered = |text: &str| ValueSet { name: text.to_owned(), text: text.to_owned() }.render("tested");
-    for manifest in rendered("{}")?.iter().filter(|manifest| !manifest["metadata"]["annotations"]["helm.sh/hook"].is_null()) {
+    for manifest in
+        rendered("{}")?.iter().filter(|manifest| !manifest["metadata"]["annotations"]["helm.sh/hook"].is_null())
+    {
         let policy = manifest["metadata"]["annotations"]["helm.sh/hook-delete-policy"].as_str().unwrap_or_default();
         for when in ["before-hook-creation", "hook-succeeded", "hook-failed"] {
             ensure!(policy.contains(when), "{manifest:#}");

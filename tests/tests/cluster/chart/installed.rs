@@ -22,7 +22,8 @@ struct Release {
 impl Release {
     fn install(values: &str) -> Result<Self> {
         let cluster = ControlPlane::start()?;
-        on_chart(Some(&cluster), &["install", "streamgate", "--create-namespace"], SYSTEM, values)?.succeeded("install")?;
+        on_chart(Some(&cluster), &["install", "streamgate", "--create-namespace"], SYSTEM, values)?
+            .succeeded("install")?;
         Ok(Self { cluster })
     }
 
@@ -74,7 +75,9 @@ fn a_release_is_installed_and_upgraded_under_a_leader_who_goes_on_and_uninstalle
     let leader = release.lease()?["spec"]["holderIdentity"].clone();
     ensure!(leader.is_string(), "nobody leads");
     wait::until("the ticket keys in the gateway's namespace", EVENTUALLY, || {
-        release.cluster.json(&["get", "secrets", "-n", "streamgate-default"]).ok()?["items"][0].is_object().then_some(())
+        release.cluster.json(&["get", "secrets", "-n", "streamgate-default"]).ok()?["items"][0]
+            .is_object()
+            .then_some(())
     })
     .with_context(|| operator.log())?;
 
@@ -97,7 +100,8 @@ fn a_release_is_installed_and_upgraded_under_a_leader_who_goes_on_and_uninstalle
     // Pods and ReplicaSets go after their Deployment.
     wait::until("nothing of the release", EVENTUALLY, || {
         let left = release.everything().ok()?;
-        let of_it = left.iter().filter(|line| line.contains("streamgate") && *line != &format!("Namespace <none> {SYSTEM}"));
+        let of_it =
+            left.iter().filter(|line| line.contains("streamgate") && *line != &format!("Namespace <none> {SYSTEM}"));
         let by_itself = [format!("ConfigMap {SYSTEM} kube-root-ca.crt"), format!("ServiceAccount {SYSTEM} default")];
         of_it.filter(|line| !by_itself.contains(line)).count().eq(&0).then_some(())
     })

@@ -69,7 +69,8 @@ fn selected(expression: &str) -> Vec<(String, Vec<String>)> {
         }
         let rest = &expression[at..];
         let (name, rest) = rest.split_at(rest.find(|letter| !is_of_a_name(letter)).unwrap_or(rest.len()));
-        let selector = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or("", |(selector, _)| selector);
+        let selector =
+            rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or("", |(selector, _)| selector);
         let labels = selector.split(',').filter_map(|matcher| Some(matcher.split(['=', '!', '~']).next()?.to_owned()));
         found.push((name.to_owned(), labels.filter(|label| !label.is_empty()).collect()));
     }
@@ -159,7 +160,8 @@ fn every_port_with_metrics_is_read() -> Result<()> {
         let component = template["metadata"]["labels"]["app.kubernetes.io/component"].as_str().unwrap_or_default();
         for containers in ["initContainers", "containers"] {
             for container in template["spec"][containers].as_array().into_iter().flatten() {
-                for port in container["ports"].as_array().into_iter().flatten().filter_map(|port| port["name"].as_str()) {
+                for port in container["ports"].as_array().into_iter().flatten().filter_map(|port| port["name"].as_str())
+                {
                     there.insert(format!("{component} {port}"));
                 }
             }
@@ -172,7 +174,9 @@ fn every_port_with_metrics_is_read() -> Result<()> {
 
 #[test]
 fn what_an_expression_selects_is_found() -> Result<()> {
-    let found = selected("sum by (a) (rate(streamgate_x_total{a=\"streamgate_y\",pod=~\"streamgate-z\",b!=\"c\"}[5m])) / streamgate_w");
+    let found = selected(
+        "sum by (a) (rate(streamgate_x_total{a=\"streamgate_y\",pod=~\"streamgate-z\",b!=\"c\"}[5m])) / streamgate_w",
+    );
     let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
     ensure!(names == ["streamgate_x_total", "streamgate_w"] && found[0].1 == ["a", "pod", "b"], "{found:?}");
     ensure!(manifests("a: 1\n---\n---\nb: 2\n")?.len() == 2);

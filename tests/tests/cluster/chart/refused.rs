@@ -13,7 +13,10 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
         ("gateways: {a: {}}\nwatchNamespaces: [streamgate-a]", "gateways.a: found the namespace `streamgate-a` in use"),
         ("gateways: {operator: {}}", "found the name that the operator's objects have, `streamgate-operator`"),
         ("gateways: {default: {listeners: []}}", "gateways.default.listeners: found none; wanted one or more"),
-        ("gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 443}]}", "wanted a containerPort from 1024 on"),
+        (
+            "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 443}]}",
+            "wanted a containerPort from 1024 on",
+        ),
         ("gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 9901}]}", "and not 9901 or 9903"),
         (
             "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 8883}, {name: a, protocol: MQTT, port: 1883}]}",

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::{ValueSet, find, name, of_kind, on_chart};
+use crate::gateways::shared;
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use streamgate_operator::settings::Settings;
 use streamgate_proxy::bootstrap::{Bootstrap, RunArguments};
-use super::{ValueSet, find, name, of_kind, on_chart};
-use crate::gateways::shared;
 
 const SYSTEM: &str = "rendered-system";
 
@@ -52,7 +52,8 @@ fn the_operator_reads_its_settings_and_each_proxy_its_bootstrap_file_and_they_ag
 }
 
 fn agree(manifests: &[Value]) -> Result<()> {
-    let text_of = |key: &str| of_kind(manifests, "ConfigMap").filter_map(move |map| Some((map, map["data"][key].as_str()?)));
+    let text_of =
+        |key: &str| of_kind(manifests, "ConfigMap").filter_map(move |map| Some((map, map["data"][key].as_str()?)));
     let (_, settings) = text_of("operator.yaml").next().context("no operator.yaml")?;
     let settings = Settings::parse("operator.yaml", settings).map_err(|problems| anyhow!("{problems:?}"))?;
     ensure!(settings.namespace == SYSTEM);
@@ -64,10 +65,13 @@ fn agree(manifests: &[Value]) -> Result<()> {
     }
     ensure!(bootstraps.len() == settings.gateways.len());
     for gateway in &settings.gateways {
-        let bootstrap = bootstraps.iter().find(|bootstrap| bootstrap.gateway == gateway.name).context("no bootstrap")?;
+        let bootstrap =
+            bootstraps.iter().find(|bootstrap| bootstrap.gateway == gateway.name).context("no bootstrap")?;
         let names = |of: &[String]| of.iter().cloned().collect::<BTreeSet<_>>();
-        let listeners: Vec<String> = gateway.listeners.iter().map(|it| format!("{} {:?}", it.name, it.protocol)).collect();
-        let served: Vec<String> = bootstrap.listeners.iter().map(|it| format!("{} {:?}", it.name, it.protocol)).collect();
+        let listeners: Vec<String> =
+            gateway.listeners.iter().map(|it| format!("{} {:?}", it.name, it.protocol)).collect();
+        let served: Vec<String> =
+            bootstrap.listeners.iter().map(|it| format!("{} {:?}", it.name, it.protocol)).collect();
         ensure!(names(&listeners) == names(&served), "{listeners:?}, {served:?}");
         ensure!(gateway.denied_upstreams.iter().all(|denied| bootstrap.denied_upstreams.contains(denied)));
         let service = find(manifests, "Service", &gateway.service.name)?;

@@ -14,7 +14,7 @@ use streamgate_tests::wait;
 const EVENTUALLY: Duration = Duration::from_mins(2);
 
 /// Brokers as their users run them. `kubectl wait` and `rollout status` know when they serve.
-const BROKERS: &str = r#"apiVersion: v1
+const BROKERS: &str = r"apiVersion: v1
 kind: Service
 metadata: {name: broker}
 spec:
@@ -64,7 +64,7 @@ spec:
       volumes:
         - name: config
           configMap: {name: broker}
-"#;
+";
 
 #[test]
 fn a_restricted_pod_runs_and_its_log_is_read() -> Result<()> {

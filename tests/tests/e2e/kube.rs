@@ -1,0 +1,119 @@
+//! What a user does: kubectl and helm.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use streamgate_tests::process::{self, Output};
+use streamgate_tests::workspace;
+
+/// A cluster, by its administrator's kubeconfig.
+pub(crate) struct Kube {
+    kubeconfig: PathBuf,
+}
+
+impl Kube {
+    pub(crate) fn new(kubeconfig: PathBuf) -> Self {
+        Self { kubeconfig }
+    }
+
+    /// What kubectl prints for a line of words, which must go well.
+    pub(crate) fn kubectl(&self, line: &str) -> Result<String> {
+        Ok(self.try_kubectl(line)?.succeeded(line)?.text())
+    }
+
+    /// The same; it may fail.
+    pub(crate) fn try_kubectl(&self, line: &str) -> Result<Output> {
+        process::run(self.command("kubectl", line), LONG)
+    }
+
+    /// kubectl with words that may have spaces in them.
+    pub(crate) fn kubectl_words(&self, words: &[&str]) -> Result<Output> {
+        let mut command = self.command("kubectl", "");
+        command.args(words);
+        process::run(command, LONG)
+    }
+
+    /// A command that goes on: `logs --follow`, `exec`.
+    pub(crate) fn command(&self, program: &str, line: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("KUBECONFIG", &self.kubeconfig).args(line.split_whitespace());
+        command
+    }
+
+    /// The object or list that `kubectl get` finds.
+    pub(crate) fn get(&self, line: &str) -> Result<Value> {
+        let text = self.kubectl(&format!("get {line} -o json"))?;
+        serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
+    }
+
+    /// The items of a list.
+    pub(crate) fn list(&self, line: &str) -> Result<Vec<Value>> {
+        let items = self.get(line)?["items"].as_array().cloned();
+        items.with_context(|| format!("no list: {line}"))
+    }
+
+    /// `kubectl apply -f -`, whose manifests are no argument, for there may be keys among them.
+    pub(crate) fn apply(&self, manifests: &str) -> Result<()> {
+        self.try_apply(manifests)?.succeeded("kubectl apply")?;
+        Ok(())
+    }
+
+    /// The same; it may be refused.
+    pub(crate) fn try_apply(&self, manifests: &str) -> Result<Output> {
+        let command = self.command("kubectl", "apply -f -");
+        process::run_with_input(command, manifests.as_bytes(), Some(""), LONG)
+    }
+
+    /// Waits as a user does, who then goes on at once.
+    pub(crate) fn wait_for_condition(&self, namespace: &str, objects: &str, condition: &str) -> Result<()> {
+        self.kubectl(&format!("wait -n {namespace} --for=condition={condition} --timeout=120s {objects}"))?;
+        Ok(())
+    }
+
+    /// Restarts the pods of a workload one after the other, and waits until all are there again.
+    pub(crate) fn restart(&self, namespace: &str, workload: &str) -> Result<()> {
+        self.kubectl(&format!("rollout restart -n {namespace} {workload}"))?;
+        self.wait_for_rollout(namespace, workload)
+    }
+
+    /// Waits until a workload is as it is to be.
+    pub(crate) fn wait_for_rollout(&self, namespace: &str, workload: &str) -> Result<()> {
+        self.kubectl(&format!("rollout status -n {namespace} --timeout=240s {workload}"))?;
+        Ok(())
+    }
+
+    /// What helm prints for a line of words and a file of values, which must go well.
+    pub(crate) fn helm(&self, line: &str, values: &str) -> Result<String> {
+        Ok(self.try_helm(line, values)?.succeeded(line)?.text())
+    }
+
+    /// The same; it may fail.
+    pub(crate) fn try_helm(&self, line: &str, values: &str) -> Result<Output> {
+        let helm = workspace().join("scripts/helm");
+        let mut command = self.command(&helm.to_string_lossy(), line);
+        if values.is_empty() {
+            return process::run(command, LONG);
+        }
+        command.args(["--values", "-"]);
+        process::run_with_input(command, values.as_bytes(), Some(""), LONG)
+    }
+}
+
+/// A condition of an object: status, reason and message.
+pub(crate) fn condition(object: &Value, of_type: &str) -> Option<(String, String, String)> {
+    let conditions = object["status"]["conditions"].as_array()?;
+    let condition = conditions.iter().find(|condition| condition["type"] == of_type)?;
+    let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+    Some((text("status"), text("reason"), text("message")))
+}
+
+/// The name of an object.
+pub(crate) fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// How long a command may take; those that wait have deadlines of their own.
+const LONG: Duration = Duration::from_mins(6);

@@ -1,0 +1,132 @@
+//! The machine below the cluster's node, as far as a test has its hands on it.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use streamgate_tests::process::{self, Output};
+use streamgate_tests::workspace;
+
+/// Whose node it is.
+pub(crate) enum Machine {
+    /// One of `tests/cluster/cluster`, which lies in this folder.
+    Own(PathBuf),
+    /// A container of kind.
+    Kind(String),
+    /// Somebody's, of whom nothing but the API is known.
+    Unknown,
+}
+
+/// A process of the node, or of the control plane.
+#[derive(Clone, Copy)]
+pub(crate) enum Component {
+    Kubelet,
+    Containerd,
+    ApiServer,
+}
+
+impl Machine {
+    /// Whether what a test does below Kubernetes can be done.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        !matches!(self, Self::Unknown)
+    }
+
+    /// Ends a component and starts it again, as an upgrade of the node does.
+    pub(crate) fn restart(&self, component: Component) -> Result<()> {
+        self.stop(component)?;
+        self.start(component)
+    }
+
+    /// Ends a component.
+    pub(crate) fn stop(&self, component: Component) -> Result<()> {
+        match self {
+            Self::Own(folder) => Self::own(folder, &["kill", component.name()]),
+            Self::Kind(node) => match component {
+                Component::ApiServer => Self::inside(node, &["mv", API_SERVER_MANIFEST, MOVED_AWAY]),
+                _ => Self::inside(node, &["systemctl", "kill", "--signal=KILL", component.name()]),
+            },
+            Self::Unknown => bail!("the node's machine is not at hand"),
+        }
+    }
+
+    /// Starts it again.
+    pub(crate) fn start(&self, component: Component) -> Result<()> {
+        match self {
+            Self::Own(folder) => Self::own(folder, &["start", component.name()]),
+            Self::Kind(node) => match component {
+                Component::ApiServer => Self::inside(node, &["mv", MOVED_AWAY, API_SERVER_MANIFEST]),
+                _ => Self::inside(node, &["systemctl", "start", component.name()]),
+            },
+            Self::Unknown => bail!("the node's machine is not at hand"),
+        }
+    }
+
+    /// Ends the processes of a container by SIGKILL.
+    pub(crate) fn kill_container(&self, id: &str) -> Result<()> {
+        let script = format!("grep -ls {id} /proc/[0-9]*/cgroup | cut -d/ -f3 | xargs kill -KILL");
+        match self {
+            // The tests see the node's processes.
+            Self::Own(_) => succeed(Command::new("sh"), &["-c", &script]),
+            Self::Kind(node) => Self::inside(node, &["sh", "-c", &script]),
+            Self::Unknown => bail!("the node's machine is not at hand"),
+        }
+    }
+
+    /// Has a pod reach the API server no more, until [`Machine::let_through`].
+    pub(crate) fn cut_off(&self, pod_address: &str) -> Result<()> {
+        let rules = format!(
+            "add table inet streamgate_test; \
+             add chain inet streamgate_test cut {{ type filter hook prerouting priority raw; }}; \
+             add rule inet streamgate_test cut ip saddr {pod_address} tcp dport {{ 443, 6443 }} drop"
+        );
+        self.nft(&rules)
+    }
+
+    /// Takes that back.
+    pub(crate) fn let_through(&self) -> Result<()> {
+        self.nft("delete table inet streamgate_test")
+    }
+
+    fn nft(&self, rules: &str) -> Result<()> {
+        match self {
+            // The tests run in the node's network.
+            Self::Own(_) => succeed(Command::new("nft"), &[rules]),
+            Self::Kind(node) => Self::inside(node, &["nft", rules]),
+            Self::Unknown => bail!("the node's machine is not at hand"),
+        }
+    }
+
+    fn own(folder: &std::path::Path, words: &[&str]) -> Result<()> {
+        let mut command = Command::new(workspace().join("tests/cluster/cluster"));
+        command.arg(words[0]).arg(folder);
+        succeed(command, &words[1..])
+    }
+
+    fn inside(node: &str, words: &[&str]) -> Result<()> {
+        let mut command = Command::new("docker");
+        command.args(["exec", node]);
+        succeed(command, words)
+    }
+}
+
+impl Component {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kubelet => "kubelet",
+            Self::Containerd => "containerd",
+            Self::ApiServer => "kube-apiserver",
+        }
+    }
+}
+
+fn succeed(mut command: Command, words: &[&str]) -> Result<()> {
+    command.args(words);
+    let what = format!("{command:?}");
+    process::run(command, Duration::from_mins(2)).and_then(|output: Output| output.succeeded(&what))?;
+    Ok(())
+}
+
+/// Where kubeadm, by which kind works, has what its kubelet runs of the control plane.
+const API_SERVER_MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+const MOVED_AWAY: &str = "/etc/kubernetes/kube-apiserver.yaml";

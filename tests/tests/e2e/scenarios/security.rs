@@ -1,0 +1,127 @@
+//! Who can read what.
+
+use std::io::Write;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::kube::{Kube, name};
+use crate::measured::Measured;
+use crate::site::{FLEET, GATEWAY, OPERATOR, SYSTEM, Site};
+
+/// The proxy faces the internet, so it has no way to the API: no token is mounted into its container, nor into any but the
+/// sidecar's.
+pub(crate) fn the_proxy_has_no_token(site: &Site, _: &mut Measured) -> Result<()> {
+    for pod in site.proxies()? {
+        ensure!(
+            pod["spec"]["automountServiceAccountToken"] == false,
+            "the token is mounted by itself into {}",
+            name(&pod)
+        );
+        let volumes = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+        let tokens: Vec<_> =
+            volumes.iter().filter(|volume| has_token(volume)).map(|volume| volume["name"].clone()).collect();
+        ensure!(tokens.len() == 1, "{} has {} volumes with a token", name(&pod), tokens.len());
+        let containers = pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
+        for container in &containers {
+            let mounts = container["volumeMounts"].as_array().cloned().unwrap_or_default();
+            ensure!(
+                mounts.iter().all(|mount| !tokens.contains(&mount["name"])),
+                "the container {} of {} has the token",
+                name(container),
+                name(&pod)
+            );
+            let text = container["env"].to_string();
+            ensure!(!text.contains("ervice-account") && !text.contains("KUBECONFIG"), "{text}");
+        }
+    }
+    Ok(())
+}
+
+fn has_token(volume: &Value) -> bool {
+    let sources = volume["projected"]["sources"].as_array();
+    sources.into_iter().flatten().any(|source| !source["serviceAccountToken"].is_null())
+        || volume["secret"]["secretName"].as_str().is_some_and(|name| name.contains("token"))
+}
+
+/// With the sidecar's token one can do in its gateway's namespace what it must, and nothing anywhere else.
+pub(crate) fn the_syncs_token_is_for_its_gateway_alone(site: &Site, measured: &mut Measured) -> Result<()> {
+    let account = format!("system:serviceaccount:{SYSTEM}:streamgate-default");
+    let can = |line: &str| -> Result<bool> {
+        // It answers by its exit code too.
+        let answer = site.kube.try_kubectl(&format!("auth can-i {line} --as={account}"))?;
+        Ok(answer.text().trim() == "yes")
+    };
+    for line in
+        ["list configmaps", "watch configmaps", "list secrets", "watch secrets", "create leases", "patch leases"]
+    {
+        ensure!(can(&format!("{line} -n {GATEWAY}"))?, "it can't {line} in its gateway's namespace");
+        for elsewhere in [FLEET, SYSTEM, "kube-system"] {
+            ensure!(!can(&format!("{line} -n {elsewhere}"))?, "it can {line} in {elsewhere}");
+        }
+    }
+    let others = [
+        "create configmaps",
+        "update secrets",
+        "delete leases",
+        "create pods",
+        "create pods --subresource=exec",
+        "create serviceaccounts --subresource=token",
+        "create rolebindings",
+        "patch streamroutes --subresource=status",
+        "list nodes",
+        "list namespaces",
+        "impersonate users",
+    ];
+    for line in others {
+        ensure!(!can(&format!("{line} -n {GATEWAY}"))? && !can(&format!("{line} -n {SYSTEM}"))?, "it can {line}");
+    }
+    // The token itself, as it lies in a pod, in place of an administrator who acts as its account.
+    let token = site.kube.kubectl(&format!("create token -n {SYSTEM} streamgate-default --duration=10m"))?;
+    let mut config: Value = serde_json::from_str(&site.kube.kubectl("config view --raw --minify -o json")?)?;
+    config["users"][0]["user"] = json!({"token": token.trim()});
+    let mut file = tempfile::NamedTempFile::new()?;
+    serde_json::to_writer(&mut file, &config)?;
+    file.flush()?;
+    let its = Kube::new(file.path().to_owned());
+    its.kubectl(&format!("get secrets -n {GATEWAY} -o name"))?;
+    let refused = its.try_kubectl(&format!("get secrets -n {FLEET}"))?;
+    ensure!(!refused.success() && refused.stderr.contains("Forbidden"), "{refused:?}");
+    measured.value("the sidecar's token: what it can do outside of its gateway's namespace", "nothing");
+    Ok(())
+}
+
+/// What a tenant can see (its objects' status, Events, the logs of the platform even) has nothing of another's Secret.
+pub(crate) fn no_secret_is_seen_in_a_status_an_event_or_a_log(site: &Site, _: &mut Measured) -> Result<()> {
+    // Of a key that is broken, so that something is said of it.
+    site.namespace("leaks")?;
+    let credentials = site.public.server(&["leaks.example"])?;
+    let secret_line = credentials.key_pem.lines().nth(1).context("a key of one line")?.to_owned();
+    let broken = credentials.key_pem.replace("-----END PRIVATE KEY-----", "-----END");
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": {"namespace": "leaks", "name": "tls"},
+        "stringData": {"tls.crt": credentials.chain_pem, "tls.key": broken},
+    });
+    let tls_sni = json!({
+        "apiVersion": "streamgate.dev/v1alpha1", "kind": "TlsSni", "metadata": {"namespace": "leaks", "name": "names"},
+        "spec": {"snis": ["leaks.example"], "certificates": [{"secretName": "tls"}]},
+    });
+    site.kube.apply(&json!({"apiVersion": "v1", "kind": "List", "items": [secret, tls_sni]}).to_string())?;
+    site.kube.kubectl("wait -n leaks tlssni/names --for=condition=ResolvedRefs=false --timeout=60s")?;
+
+    let fleet_key =
+        site.kube.get(&format!("secret -n {FLEET} tls"))?["data"]["tls.key"].as_str().unwrap_or_default().to_owned();
+    let mut seen = site.kube.kubectl("get streamroutes,tlssnis,events -A -o yaml")?;
+    seen += &site.kube.kubectl(&format!("get configmaps,leases -n {GATEWAY} -o yaml"))?;
+    seen += &site.kube.kubectl(&format!("get configmaps,pods,deployments -n {SYSTEM} -o yaml"))?;
+    seen += &site.kube.kubectl(&format!("logs -n {SYSTEM} {OPERATOR} --all-pods --tail=-1"))?;
+    for pod in site.proxies()? {
+        seen += &site.kube.kubectl(&format!("logs -n {SYSTEM} {} --all-containers --tail=-1", name(&pod)))?;
+    }
+    ensure!(seen.contains("leaks"), "nothing was said of the broken key at all");
+    ensure!(!seen.contains(&secret_line), "a line of a key is seen");
+    ensure!(!seen.contains(&fleet_key[..60]), "another's key is seen");
+    ensure!(!seen.contains("PRIVATE KEY"), "a key is seen");
+    site.kube.kubectl("delete namespace leaks --wait=true --timeout=90s")?;
+    Ok(())
+}

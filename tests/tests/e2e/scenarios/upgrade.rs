@@ -1,0 +1,93 @@
+//! The release itself changes, and goes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use streamgate_tests::wait;
+
+use crate::kube::name;
+use crate::measured::Measured;
+use crate::scenarios::proxies::wait_until_two_proxies_are_left;
+use crate::site::{FLEET, GATEWAY, SYSTEM, Site};
+
+/// `helm upgrade` with other values, then with another image: devices go on.
+pub(crate) fn devices_go_on_through_upgrades(site: &Site, measured: &mut Measured) -> Result<()> {
+    for (what, values) in [
+        ("values", "gateways: {default: {drainTime: 8s, podAnnotations: {changed: 'yes'}}}".to_owned()),
+        ("image", format!("image: {{tag: '{}'}}", site.images.next_tag)),
+    ] {
+        let fleet = site.start_fleet(100)?;
+        let start = Instant::now();
+        site.install(&values)?;
+        wait_until_two_proxies_are_left(site)?;
+        fleet.wait_until_whole()?;
+        let happened = fleet.since(start);
+        ensure!(
+            happened.refused.is_empty() && happened.failed.is_empty(),
+            "helm upgrade with another {what}: {happened:?}"
+        );
+        measured
+            .seconds(format!("helm upgrade with another {what}: the longest gap of a device"), happened.longest_gap);
+        site.wait_until_all_is_true(&["acme", "globex", FLEET])?;
+    }
+    let images =
+        site.kube.kubectl(&format!("get pods -n {SYSTEM} -o jsonpath={{.items[*].spec.containers[*].image}}"))?;
+    ensure!(images.split_whitespace().all(|image| image.ends_with(&site.images.next_tag)), "{images}");
+    site.install("")
+}
+
+/// `helm test`.
+pub(crate) fn helm_test_passes(site: &Site, measured: &mut Measured) -> Result<()> {
+    let start = Instant::now();
+    site.kube.helm(&format!("test streamgate --namespace {SYSTEM} --timeout 3m --logs"), "")?;
+    measured.seconds("helm test", start.elapsed());
+    Ok(())
+}
+
+/// A second release can't take a gateway that another one has.
+pub(crate) fn a_second_gateway_of_one_name_is_refused(site: &Site, _: &mut Measured) -> Result<()> {
+    let chart = streamgate_tests::workspace().join("charts/streamgate");
+    let line = format!("install other {} --namespace other --create-namespace", chart.display());
+    let refused = site.kube.try_helm(&line, &site.values("crds: {install: false}")?)?;
+    ensure!(!refused.success() && refused.stderr.contains("default"), "{refused:?}");
+    // Nothing of it stays, but for the namespace that helm made.
+    site.kube.try_helm("uninstall other --namespace other --ignore-not-found", "")?;
+    site.kube.kubectl("delete namespace other --ignore-not-found --wait=true --timeout=60s")?;
+    site.wait_until_all_is_true(&[FLEET])
+}
+
+/// `helm uninstall`: nothing of ours stays but the custom resources, which are kept by choice, and no object hangs in its
+/// deletion.
+pub(crate) fn uninstalling_leaves_nothing(site: &Site, measured: &mut Measured) -> Result<()> {
+    let start = Instant::now();
+    site.kube.helm(&format!("uninstall streamgate --namespace {SYSTEM} --wait --timeout 3m"), "")?;
+    wait::until("the gateway's namespace to go", Duration::from_mins(2), || {
+        let gone = site.kube.try_kubectl(&format!("get namespace {GATEWAY}")).ok()?;
+        gone.stderr.contains("NotFound").then_some(())
+    })?;
+    measured.seconds("helm uninstall until nothing is left", start.elapsed());
+    for kind in ["clusterroles", "clusterrolebindings", "validatingwebhookconfigurations", "priorityclasses"] {
+        let left: Vec<Value> =
+            site.kube.list(kind)?.into_iter().filter(|object| name(object).contains("streamgate")).collect();
+        ensure!(left.is_empty(), "{kind} are left: {left:?}");
+    }
+    let kinds = "deployments,replicasets,pods,services,endpointslices,configmaps,secrets,serviceaccounts,leases,roles,rolebindings,\
+                 poddisruptionbudgets,networkpolicies,events.events.k8s.io";
+    let all = site.kube.list(&format!("{kinds} -n {SYSTEM}"))?;
+    let left: Vec<_> = all
+        .iter()
+        .filter(|object| object["kind"] != "Event" && name(object).contains("streamgate"))
+        .map(|object| format!("{} {}", object["kind"], name(object)))
+        .collect();
+    ensure!(left.is_empty(), "{left:?}");
+    // The tenants' own objects are theirs, with the definitions, and can be deleted by nobody's leave.
+    ensure!(!site.kube.list("streamroutes -A")?.is_empty(), "the tenants' objects went with the release");
+    site.kube.kubectl(&format!("delete namespace acme globex {FLEET} --wait=true --timeout=120s"))?;
+    let definitions = site.kube.kubectl("get crds -o name")?;
+    ensure!(definitions.contains("streamroutes.streamgate.dev"), "{definitions}");
+    site.kube
+        .kubectl("delete crd streamroutes.streamgate.dev tlssnis.streamgate.dev --timeout=60s")
+        .context("the definitions")?;
+    Ok(())
+}

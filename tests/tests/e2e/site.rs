@@ -1,0 +1,292 @@
+//! A site as its people set it up: the platform's engineer installs streamgate, two tenants apply the examples, and a third
+//! has a fleet.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use streamgate_tests::pki::{CertificateAuthority, Credentials};
+use streamgate_tests::tls_client::TlsClient;
+use streamgate_tests::{wait, workspace};
+
+use crate::fleet::{Fleet, Terms};
+use crate::kube::{Kube, name};
+use crate::machine::Machine;
+
+/// Where operator and proxies are.
+pub(crate) const SYSTEM: &str = "streamgate-system";
+/// Where the gateway's generated objects and Leases are.
+pub(crate) const GATEWAY: &str = "streamgate-default";
+/// The proxies, and their Service.
+pub(crate) const PROXIES: &str = "deployment/streamgate-default";
+pub(crate) const OPERATOR: &str = "deployment/streamgate-operator";
+/// The namespace of the fleet's brokers.
+pub(crate) const FLEET: &str = "fleet";
+/// The name that its devices ask for.
+pub(crate) const FLEET_NAME: &str = "devices.fleet.example";
+
+/// What the tests share.
+pub(crate) struct Site {
+    pub(crate) kube: Kube,
+    pub(crate) machine: Machine,
+    pub(crate) images: Images,
+    /// Issued the certificates of all servers.
+    pub(crate) public: CertificateAuthority,
+    /// Issues those of each tenant's devices.
+    pub(crate) acme: CertificateAuthority,
+    pub(crate) globex: CertificateAuthority,
+    pub(crate) fleet: CertificateAuthority,
+}
+
+/// Images that the cluster has.
+pub(crate) struct Images {
+    /// The product's, as repository and tag.
+    pub(crate) product: (String, String),
+    /// The same under another tag.
+    pub(crate) next_tag: String,
+    pub(crate) mosquitto: String,
+}
+
+impl Site {
+    pub(crate) fn new(kubeconfig: PathBuf, machine: Machine, images: Images) -> Result<Self> {
+        Ok(Self {
+            kube: Kube::new(kubeconfig),
+            machine,
+            images,
+            public: CertificateAuthority::new("Public CA")?,
+            acme: CertificateAuthority::new("Acme Devices CA")?,
+            globex: CertificateAuthority::new("Globex Meters CA")?,
+            fleet: CertificateAuthority::new("Fleet CA")?,
+        })
+    }
+
+    // --- the platform's engineer
+
+    /// `helm install`, or `helm upgrade` where it is there: the chart with the site's values, and `further` ones over them.
+    pub(crate) fn install(&self, further: &str) -> Result<()> {
+        let chart = workspace().join("charts/streamgate");
+        let line = format!(
+            "upgrade --install streamgate {} --namespace {SYSTEM} --create-namespace --wait --timeout 4m",
+            chart.display()
+        );
+        self.kube.helm(&line, &self.values(further)?)?;
+        Ok(())
+    }
+
+    /// The site's values with others over them, as YAML, of which JSON is a part.
+    pub(crate) fn values(&self, further: &str) -> Result<String> {
+        let (repository, tag) = &self.images.product;
+        let mosquitto = &self.images.mosquitto;
+        let base = format!(
+            "
+image: {{registry: '', repository: {repository}, tag: '{tag}', pullPolicy: IfNotPresent}}
+test: {{image: {mosquitto}}}
+gateways:
+  default:
+    replicas: 2
+    service: {{type: NodePort}}
+    resources: {{requests: {{cpu: 10m, memory: 64Mi}}}}
+    drainDelay: 3s
+    drainTime: 10s
+"
+        );
+        let mut values: Value = serde_saphyr::from_str(&base)?;
+        if !further.is_empty() {
+            merge(&mut values, serde_saphyr::from_str(further)?);
+        }
+        Ok(values.to_string())
+    }
+
+    /// Installs it where it isn't yet, with the site's own values.
+    pub(crate) fn is_installed(&self) -> Result<bool> {
+        Ok(self.kube.try_helm(&format!("status streamgate --namespace {SYSTEM}"), "")?.success())
+    }
+
+    /// Has there be what a test of this name finds: all but the first find the release, the tenants and the fleet.
+    pub(crate) fn prepare(&self, test: &str) -> Result<()> {
+        if test == FIRST || self.is_installed()? {
+            return Ok(());
+        }
+        self.install("")?;
+        self.apply_examples()?;
+        self.set_up_fleet()
+    }
+
+    /// What there is, for whoever reads of a failure.
+    pub(crate) fn picture(&self) -> String {
+        let lines = [
+            format!("get pods,leases -n {SYSTEM} -o wide"),
+            format!("get configmaps,secrets,leases -n {GATEWAY}"),
+            "get streamroutes,tlssnis -A".to_owned(),
+            format!("get pods,endpointslices -n {FLEET} -o wide"),
+            format!("logs -n {SYSTEM} {OPERATOR} --all-pods --tail=20"),
+            format!("logs -n {SYSTEM} {PROXIES} --all-pods --all-containers --tail=20"),
+            "get events -A --sort-by=.lastTimestamp".to_owned(),
+        ];
+        let shown = lines.map(|line| match self.kube.try_kubectl(&line) {
+            Ok(output) => format!("$ kubectl {line}\n{}{}", output.text(), output.stderr),
+            Err(error) => format!("$ kubectl {line}\n{error:#}"),
+        });
+        shown.join("\n")
+    }
+
+    /// Where devices from outside reach the proxies.
+    pub(crate) fn address(&self) -> Result<SocketAddr> {
+        let service = self.kube.get(&format!("service -n {SYSTEM} streamgate-default"))?;
+        let ports = service["spec"]["ports"].as_array().cloned().unwrap_or_default();
+        let port = ports.iter().find(|port| port["name"] == "mqtts").and_then(|port| port["nodePort"].as_u64());
+        let nodes = self.kube.list("nodes")?;
+        let addresses = nodes.iter().flat_map(|node| node["status"]["addresses"].as_array().into_iter().flatten());
+        let mut internal = addresses.filter(|address| address["type"] == "InternalIP");
+        let host = internal.find_map(|address| address["address"].as_str()).context("a node without an address")?;
+        Ok(format!("{host}:{}", port.context("a Service without a NodePort `mqtts`")?).parse()?)
+    }
+
+    /// The pods of the proxies that are there, with those that go.
+    pub(crate) fn proxies(&self) -> Result<Vec<Value>> {
+        self.kube.list(&format!("pods -n {SYSTEM} -l app.kubernetes.io/component=proxy"))
+    }
+
+    // --- the tenants
+
+    /// A namespace that is ready to be used.
+    pub(crate) fn namespace(&self, namespace: &str) -> Result<()> {
+        self.kube.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}).to_string())
+    }
+
+    /// A Secret with a server's certificate.
+    pub(crate) fn tls_secret(&self, namespace: &str, name: &str, credentials: &Credentials) -> Result<()> {
+        let data = json!({"tls.crt": credentials.chain_pem, "tls.key": credentials.key_pem});
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": {"namespace": namespace, "name": name}, "stringData": data,
+        });
+        self.kube.apply(&secret.to_string())
+    }
+
+    /// A ConfigMap with certificates of authorities.
+    pub(crate) fn ca_config_map(
+        &self,
+        namespace: &str,
+        name: &str,
+        authorities: &[&CertificateAuthority],
+    ) -> Result<()> {
+        let pem: String = authorities.iter().map(|authority| authority.certificate_pem()).collect();
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name},
+            "data": {"ca.crt": pem},
+        });
+        self.kube.apply(&map.to_string())
+    }
+
+    /// What `examples/kubernetes` wants to have first, then all that lies there, and the time until it is in effect.
+    pub(crate) fn apply_examples(&self) -> Result<Duration> {
+        let tenants = [
+            ("acme", "devices", "devices.acme.example", &self.acme),
+            ("globex", "meters", "meters.globex.example", &self.globex),
+        ];
+        for (namespace, name, server_name, authority) in tenants {
+            self.namespace(namespace)?;
+            self.tls_secret(namespace, &format!("{name}-tls"), &self.public.server(&[server_name])?)?;
+            self.ca_config_map(namespace, &format!("{name}-ca"), &[authority])?;
+        }
+        let start = Instant::now();
+        for (namespace, name, ..) in tenants {
+            let file = workspace().join(format!("examples/kubernetes/{namespace}.yaml"));
+            self.kube.apply(&self.with_mosquitto(&std::fs::read_to_string(file)?))?;
+            self.kube.wait_for_condition(namespace, &format!("streamroute/{name} tlssni/{name}"), "Programmed")?;
+        }
+        let took = start.elapsed();
+        self.kube.wait_for_rollout("acme", "statefulset/broker")?;
+        self.kube.wait_for_rollout("globex", "deployment/broker")?;
+        Ok(took)
+    }
+
+    /// A manifest with the image of mosquitto that this cluster has.
+    pub(crate) fn with_mosquitto(&self, manifest: &str) -> String {
+        manifest.replace("docker.io/library/eclipse-mosquitto:2.0.22", &self.images.mosquitto)
+    }
+
+    /// The fleet's tenant, with three brokers that tell their pod's name; until its route is in effect.
+    pub(crate) fn set_up_fleet(&self) -> Result<()> {
+        self.namespace(FLEET)?;
+        self.tls_secret(FLEET, "tls", &self.public.server(&[FLEET_NAME])?)?;
+        self.ca_config_map(FLEET, "ca", &[&self.fleet])?;
+        self.kube.apply(&self.with_mosquitto(include_str!("manifests/fleet.yaml")))?;
+        self.kube.wait_for_rollout(FLEET, "statefulset/broker")?;
+        self.kube.wait_for_condition(FLEET, "streamroute/devices tlssni/devices", "Programmed")
+    }
+
+    /// A device of the fleet, by a certificate that its authority issued.
+    pub(crate) fn fleet_device(&self, common_name: &str) -> Result<TlsClient> {
+        TlsClient::with_certificate(&self.public, FLEET_NAME, &self.fleet.device(common_name)?)
+    }
+
+    /// So many of the fleet's devices, connected.
+    pub(crate) fn start_fleet(&self, count: usize) -> Result<Fleet> {
+        self.start_fleet_with(count, false)
+    }
+
+    /// The same, with wills.
+    pub(crate) fn start_fleet_with(&self, count: usize, have_wills: bool) -> Result<Fleet> {
+        let client = self.fleet_device("fleet")?;
+        let address = self.address()?;
+        Fleet::start(&Terms { address, client: &client, name: FLEET_NAME, called: "device", count, have_wills })
+    }
+
+    // --- looking on
+
+    /// The resourceVersion of every StreamRoute and TlsSni.
+    pub(crate) fn versions(&self) -> Result<Vec<(String, String)>> {
+        let objects = self.kube.list("streamroutes,tlssnis --all-namespaces")?;
+        let version = |object: &Value| {
+            let metadata = &object["metadata"];
+            let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
+            (format!("{} {}/{}", object["kind"], text("namespace"), text("name")), text("resourceVersion"))
+        };
+        Ok(objects.iter().map(version).collect())
+    }
+
+    /// Waits until every condition of every StreamRoute and TlsSni of these namespaces is True.
+    pub(crate) fn wait_until_all_is_true(&self, namespaces: &[&str]) -> Result<()> {
+        for namespace in namespaces {
+            for condition in ["Accepted", "ResolvedRefs", "Programmed"] {
+                self.kube.wait_for_condition(namespace, "streamroutes,tlssnis --all", condition)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until what is generated of a namespace's objects is as wanted, by name.
+    pub(crate) fn wait_for_generated(&self, namespace: &str, wanted: impl Fn(&[String]) -> bool) -> Result<()> {
+        let mut seen = Vec::new();
+        let look = || {
+            seen = self.generated_of(namespace).ok()?;
+            wanted(&seen).then_some(())
+        };
+        let waited = wait::until("the gateway's namespace", Duration::from_mins(1), look);
+        waited.with_context(|| format!("of {namespace} there is {seen:?}"))
+    }
+
+    fn generated_of(&self, namespace: &str) -> Result<Vec<String>> {
+        let objects = self.kube.list(&format!("configmaps,secrets -n {GATEWAY}"))?;
+        let names = objects.iter().map(name).filter(|name| name.split('.').nth(1) == Some(namespace));
+        Ok(names.map(str::to_owned).collect())
+    }
+}
+
+/// The test that installs it all.
+const FIRST: &str = "two_tenants_connect_by_name_on_one_port";
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
