@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use streamgate_tests::pki::{CertificateAuthority, Credentials};
 use streamgate_tests::tls_client::TlsClient;

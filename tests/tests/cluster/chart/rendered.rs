@@ -52,14 +52,13 @@ fn the_operator_reads_its_settings_and_each_proxy_its_bootstrap_file_and_they_ag
 }
 
 fn agree(manifests: &[Value]) -> Result<()> {
-    let text_of =
-        |key: &str| of_kind(manifests, "ConfigMap").filter_map(move |map| Some((map, map["data"][key].as_str()?)));
-    let (_, settings) = text_of("operator.yaml").next().context("no operator.yaml")?;
+    let files = |key: &'static str| of_kind(manifests, "ConfigMap").filter_map(move |map| map["data"][key].as_str());
+    let settings = files("operator.yaml").next().context("no operator.yaml")?;
     let settings = Settings::parse("operator.yaml", settings).map_err(|problems| anyhow!("{problems:?}"))?;
     ensure!(settings.namespace == SYSTEM);
     find(manifests, "Lease", &settings.lease_name)?;
     let mut bootstraps = Vec::new();
-    for (_, text) in text_of("proxy.yaml") {
+    for text in files("proxy.yaml") {
         let merged = Bootstrap::merge(RunArguments::default(), Some(("proxy.yaml", text)));
         bootstraps.push(merged.map_err(|problems| anyhow!("{problems:?}"))?);
     }

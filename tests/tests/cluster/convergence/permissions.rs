@@ -9,7 +9,6 @@ use streamgate_tests::control_plane::ControlPlane;
 use streamgate_tests::pki::CertificateAuthority;
 use streamgate_tests::wait;
 
-use super::administrator::documents;
 use super::history::base64;
 use super::site::{Site, namespace_of, permissions, slice};
 use streamgate_tests::gateway::apply_custom_resources;
