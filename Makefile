@@ -46,16 +46,16 @@ lint: ## Checks formatting, clippy without a warning, and what the dependencies 
 # The build comes first, for the tests start the binaries, and cargo doesn't know that.
 test: tools ## Installs what is missing (as root or by sudo), lints, and runs all tests
 	$(MAKE) --no-print-directory lint
-	tests/cluster/control-plane build
+	tests/cluster/cluster build
 	$(MAKE) --no-print-directory image ENGINE=
 	cargo build $(LOCKED) --workspace --all-targets
 	cargo test $(LOCKED) --workspace
 
 test-oldest: export KUBERNETES_VERSION := 1.34
 test-oldest: tools ## Runs the tests of the cluster on the oldest Kubernetes that can be had
-	tests/cluster/control-plane build
+	tests/cluster/cluster build
 	cargo build $(LOCKED) --workspace --all-targets
-	cargo test $(LOCKED) -p streamgate-tests --test cluster
+	cargo test $(LOCKED) -p streamgate-tests --test cluster --test node
 
 # The first time with CLUSTER=1 the control plane and Helm are built, which takes minutes and needs Go.
 demo: ## Shows it all on this machine, without root; ONCE=1 ends after the last step, by its outcome; CLUSTER=1 tells it by kubectl
