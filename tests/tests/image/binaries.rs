@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use auditable_info::audit_info_from_file;
+use streamgate_tests::pki::CertificateAuthority;
 use streamgate_tests::process::{self, Process};
 use streamgate_tests::wait;
 
@@ -33,11 +34,24 @@ fn each_tells_scanners_the_crates_that_it_is_made_of() -> Result<()> {
             .with_context(|| format!("{binary} has no list of crates"))?;
         Ok(found.packages.into_iter().map(|package| package.name).collect())
     };
-    for binary in BINARIES {
+    for (binary, named) in
+        [("streamgate-operator", "kube"), ("streamgate-sync", "kube"), ("streamgate-proxy", "hickory-resolver")]
+    {
         let crates = crates(binary)?;
-        assert!(crates.iter().any(|name| name == "rustls"), "{binary}: {crates:?}");
-        // The proxy faces the internet, and links no Kubernetes client.
-        assert_eq!(crates.iter().any(|name| name == "kube"), binary != "streamgate-proxy", "{binary}: {crates:?}");
+        for name in ["rustls", named] {
+            assert!(crates.iter().any(|found| found == name), "{binary} names no {name}: {crates:?}");
+        }
+    }
+    Ok(())
+}
+
+/// The proxy faces the internet. The list of crates can't tell, for it has the features that all parts want together.
+#[test]
+fn the_proxy_alone_has_no_kubernetes_client_inside() -> Result<()> {
+    let image = Unpacked::made()?;
+    for binary in BINARIES {
+        let bytes = fs::read(image.root().join(binary))?;
+        assert_eq!(holds(&bytes, "/crates/kube-client-"), binary != "streamgate-proxy", "{binary}");
     }
     Ok(())
 }
@@ -50,7 +64,7 @@ fn no_path_of_the_machine_that_built_it_is_inside() -> Result<()> {
     for binary in BINARIES {
         let bytes = fs::read(image.root().join(binary))?;
         for path in [format!("{home}/"), format!("{workspace}/")] {
-            assert!(!bytes.windows(path.len()).any(|part| part == path.as_bytes()), "{binary} has {path} inside");
+            assert!(!holds(&bytes, &path), "{binary} has {path} inside");
         }
     }
     Ok(())
@@ -68,6 +82,8 @@ fn an_api_server_is_found_by_its_name() -> Result<()> {
     api_server.set_nonblocking(true)?;
     let port = api_server.local_addr()?.port().to_string();
     fs::write(image.root().join("etc/hosts"), "127.0.0.1 kubernetes.default.svc\n")?;
+    // Without one the system's would be looked for, and there are none.
+    fs::write(image.root().join("ca.crt"), CertificateAuthority::new("API server")?.certificate_pem())?;
     fs::write(image.root().join("kubeconfig.yaml"), KUBECONFIG.replace("PORT", &port))?;
     fs::write(image.root().join("operator.yaml"), OPERATOR)?;
     for command_line in COMMAND_LINES {
@@ -79,6 +95,10 @@ fn an_api_server_is_found_by_its_name() -> Result<()> {
             .with_context(|| format!("{binary} wrote:\n{}", running.lines().join("\n")))?;
     }
     Ok(())
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|part| part == text.as_bytes())
 }
 
 const COMMAND_LINES: [&str; 2] = [
@@ -100,6 +120,6 @@ apiVersion: v1
 kind: Config
 current-context: cluster
 contexts: [{name: cluster, context: {cluster: cluster, user: user}}]
-clusters: [{name: cluster, cluster: {server: 'http://kubernetes.default.svc:PORT'}}]
+clusters: [{name: cluster, cluster: {server: 'https://kubernetes.default.svc:PORT', certificate-authority: /ca.crt}}]
 users: [{name: user, user: {}}]
 ";
