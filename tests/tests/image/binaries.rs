@@ -98,7 +98,7 @@ fn an_api_server_is_found_by_its_name() -> Result<()> {
 }
 
 fn holds(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|part| part == text.as_bytes())
+    String::from_utf8_lossy(bytes).contains(text)
 }
 
 const COMMAND_LINES: [&str; 2] = [

@@ -61,6 +61,8 @@ impl Unpacked {
         let user = self.config["config"]["User"].as_str().context("no user")?;
         let mut command = Command::new("chroot");
         command.arg(format!("--userspec={user}")).arg(&self.root).arg(format!("/{binary}")).env_clear();
+        // Where chroot is looked for, and what an engine gives to a container too.
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         Ok(command)
     }
 }
