@@ -1,6 +1,7 @@
 //! What is rendered for each value set is taken by the API server, and by the programs that read it.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{ValueSet, find, name, of_kind, on_chart};
 use crate::gateways::shared;
@@ -10,6 +11,14 @@ use streamgate_operator::settings::Settings;
 use streamgate_proxy::bootstrap::{Bootstrap, RunArguments};
 
 const SYSTEM: &str = "rendered-system";
+
+/// The pod itself, and the metadata of clouds: the operator denies them by itself, the proxy by its file.
+const NEVER_AN_UPSTREAM: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
+];
 
 /// Kinds of the Prometheus operator, which a control plane by itself does not know; `monitoring.rs` is about them.
 const UNKNOWN_KINDS: [&str; 2] = ["PodMonitor", "PrometheusRule"];
@@ -73,6 +82,10 @@ fn agree(manifests: &[Value]) -> Result<()> {
             bootstrap.listeners.iter().map(|it| format!("{} {:?}", it.name, it.protocol)).collect();
         ensure!(names(&listeners) == names(&served), "{listeners:?}, {served:?}");
         ensure!(gateway.denied_upstreams.iter().all(|denied| bootstrap.denied_upstreams.contains(denied)));
+        for address in NEVER_AN_UPSTREAM {
+            let is_denied = bootstrap.denied_upstreams.iter().any(|denied| denied.contains(address));
+            ensure!(is_denied, "{address} may be an upstream");
+        }
         let service = find(manifests, "Service", &gateway.service.name)?;
         let deployment = find(manifests, "Deployment", &gateway.service.name)?;
         leads_to(service, deployment, bootstrap).with_context(|| gateway.name.clone())?;
