@@ -151,7 +151,6 @@ fn ready_proxy() -> Value {
 }
 
 const SYSTEM: &str = "streamgate-system";
-const GATEWAY: &str = "streamgate-default";
 const SYNC: &str = "streamgate-default";
 const POD: &str = "streamgate-default-0";
 const OPERATOR_USER: &str = "system:serviceaccount:streamgate-system:streamgate-operator";

@@ -56,3 +56,10 @@ fn collect(
     }
     Some(())
 }
+
+#[test]
+fn the_chart_is_of_the_version_of_the_programs() -> Result<()> {
+    let chart: Value = serde_saphyr::from_str(&fs::read_to_string(chart::folder().join("Chart.yaml"))?)?;
+    ensure!(chart["appVersion"] == env!("CARGO_PKG_VERSION") && chart["version"] == chart["appVersion"], "{chart:#}");
+    Ok(())
+}
