@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crds chart fmt lint test test-oldest demo bench binaries image reproduce tools
+.PHONY: help build crds chart fmt lint test test-oldest e2e demo bench binaries image reproduce tools
 
 # On CI the committed Cargo.lock holds; `make LOCKED=--locked` does the same elsewhere.
 LOCKED ?= $(if $(filter true,$(CI)),--locked)
@@ -18,6 +18,9 @@ WHAT ?=
 # ONCE=1: the demo ends after its last step. CLUSTER=1: it is told on a Kubernetes control plane.
 ONCE ?=
 CLUSTER ?=
+# KIND=1: the end-to-end tests run on a cluster of kind. TEST=name: that one alone.
+KIND ?=
+TEST ?=
 # ENGINE=docker: the image is made by the Dockerfile.
 ENGINE ?=
 
@@ -56,6 +59,13 @@ test-oldest: tools ## Runs the tests of the cluster on the oldest Kubernetes tha
 	tests/cluster/cluster build
 	cargo build $(LOCKED) --workspace --all-targets
 	cargo test $(LOCKED) -p streamgate-tests --test cluster --test node
+
+# Features are those of the workspace's build, so that nothing is built twice.
+e2e: tools ## Tests image and chart on a whole cluster, as root; KIND=1 on one that kind makes; TEST=name that test alone
+	tests/cluster/cluster build
+	$(MAKE) --no-print-directory image ENGINE=
+	cargo build $(LOCKED) --workspace --all-targets
+	$(if $(filter-out 0,$(KIND)),tests/cluster/kind $(TEST),cargo test $(LOCKED) --workspace --test e2e -- $(TEST))
 
 # The first time with CLUSTER=1 the control plane and Helm are built, which takes minutes and needs Go.
 demo: ## Shows it all on this machine, without root; ONCE=1 ends after the last step, by its outcome; CLUSTER=1 tells it by kubectl

@@ -1,13 +1,13 @@
 //! A cluster of our own, for as long as the tests run.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use streamgate_tests::cluster::{Cluster, MOSQUITTO_IMAGE};
-use streamgate_tests::{process, workspace};
+use streamgate_tests::{image, process, workspace};
 
 /// Brings the cluster up, with the images, and runs this very program in it, with the same arguments.
 pub(crate) fn run_inside() -> ExitCode {
@@ -21,14 +21,12 @@ pub(crate) fn run_inside() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode> {
-    let made = target().join("image");
-    let archive = made.join("streamgate.tar");
-    ensure!(archive.exists(), "there is no image at {}: run `make image` first", archive.display());
+    let archive = image::archive()?;
     let cluster = Cluster::start_for(std::process::id())?;
     cluster.load(&archive)?;
     // What an upgrade brings: the same programs by another name.
-    let next = made.join("streamgate-next.tar");
-    pack(&made.join("binaries"), &next)?;
+    let next = archive.with_file_name("streamgate-next.tar");
+    pack(&archive.with_file_name("binaries"), &next)?;
     cluster.load(&next)?;
 
     let mut inside = cluster.command(&env::current_exe()?.to_string_lossy());
@@ -36,7 +34,7 @@ fn run() -> Result<ExitCode> {
         .args(env::args_os().skip(1))
         .env("E2E_KUBECONFIG", cluster.kubeconfig())
         .env("E2E_MACHINE", format!("own:{}", cluster.path().display()))
-        .env("E2E_IMAGE", format!("{IMAGE}:{}", env!("CARGO_PKG_VERSION")))
+        .env("E2E_IMAGE", format!("{}:{}", image::NAME, env!("CARGO_PKG_VERSION")))
         .env("E2E_NEXT_TAG", NEXT_TAG)
         .env("E2E_MOSQUITTO_IMAGE", MOSQUITTO_IMAGE);
     let status = inside.status()?;
@@ -46,14 +44,9 @@ fn run() -> Result<ExitCode> {
 fn pack(binaries: &Path, archive: &Path) -> Result<()> {
     let mut command = Command::new(workspace().join("scripts/image/pack"));
     command.args([binaries, archive]);
-    command.env("IMAGE", IMAGE).env("VERSION", NEXT_TAG).env("REVISION", "unknown").env("SOURCE_DATE_EPOCH", "0");
+    command.env("IMAGE", image::NAME).env("VERSION", NEXT_TAG).env("REVISION", "unknown").env("SOURCE_DATE_EPOCH", "0");
     process::run(command, Duration::from_mins(2))?.succeeded("scripts/image/pack")?;
     Ok(())
 }
 
-fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
-}
-
-const IMAGE: &str = "ghcr.io/streamgate/streamgate";
 const NEXT_TAG: &str = "next";

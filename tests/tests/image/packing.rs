@@ -17,8 +17,8 @@ use crate::unpacked::Unpacked;
 fn who_packs_it_and_when_makes_no_difference() -> Result<()> {
     let image = Unpacked::made()?;
     let folder = TempDir::new()?;
-    let one = pack(&image, folder.path().join("one"), 0o755, SystemTime::now())?;
-    let other = pack(&image, folder.path().join("other"), 0o700, SystemTime::UNIX_EPOCH)?;
+    let one = pack(&image, &folder.path().join("one"), 0o755, SystemTime::now())?;
+    let other = pack(&image, &folder.path().join("other"), 0o700, SystemTime::UNIX_EPOCH)?;
     assert!(fs::read(one)? == fs::read(other)?, "the same binaries were packed into two different archives");
     Ok(())
 }
@@ -27,9 +27,9 @@ fn who_packs_it_and_when_makes_no_difference() -> Result<()> {
 fn other_binaries_make_another_image() -> Result<()> {
     let image = Unpacked::made()?;
     let folder = TempDir::new()?;
-    let one = pack(&image, folder.path().join("one"), 0o755, SystemTime::UNIX_EPOCH)?;
+    let one = pack(&image, &folder.path().join("one"), 0o755, SystemTime::UNIX_EPOCH)?;
     fs::write(image.root().join(BINARIES[0]), "another")?;
-    let other = pack(&image, folder.path().join("other"), 0o755, SystemTime::UNIX_EPOCH)?;
+    let other = pack(&image, &folder.path().join("other"), 0o755, SystemTime::UNIX_EPOCH)?;
     let digest =
         |archive: &Path| Ok::<_, anyhow::Error>(Unpacked::open(archive)?.index["manifests"][0]["digest"].clone());
     assert_ne!(digest(&one)?, digest(&other)?);
@@ -37,7 +37,7 @@ fn other_binaries_make_another_image() -> Result<()> {
 }
 
 /// Packs what is in `image` once more, as files with these permissions and times.
-fn pack(image: &Unpacked, folder: PathBuf, mode: u32, modified: SystemTime) -> Result<PathBuf> {
+fn pack(image: &Unpacked, folder: &Path, mode: u32, modified: SystemTime) -> Result<PathBuf> {
     let binaries = folder.join("binaries");
     fs::create_dir_all(&binaries)?;
     for binary in BINARIES {
@@ -52,6 +52,6 @@ fn pack(image: &Unpacked, folder: PathBuf, mode: u32, modified: SystemTime) -> R
         .env("VERSION", "0.1.0")
         .env("REVISION", "unknown")
         .env("SOURCE_DATE_EPOCH", "1767225600");
-    process::run(pack, Duration::from_secs(60))?.succeeded("scripts/image/pack")?;
+    process::run(pack, Duration::from_mins(1))?.succeeded("scripts/image/pack")?;
     Ok(archive)
 }
