@@ -1,6 +1,7 @@
 //! Writes the table of values into the chart's README.md, as `make chart` does, from the comments of its values.yaml: what
 //! follows `# --` is about the key below, and a comment line after it goes on with it.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
@@ -30,7 +31,7 @@ pub(crate) fn readme() -> Result<(PathBuf, String)> {
     let (_, after) = rest.split_once(END).context("no end of the table")?;
     let mut table = String::from("| Value | Default | Meaning |\n|---|---|---|\n");
     for Row { key, description, default } in rows()? {
-        table.push_str(&format!("| `{key}` | `{default}` | {} |\n", description.replace('|', "\\|")));
+        writeln!(table, "| `{key}` | `{default}` | {} |", description.replace('|', "\\|"))?;
     }
     Ok((path, format!("{before}{BEGIN}\n{table}{END}{after}")))
 }
@@ -53,7 +54,7 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
             let comment = comment.trim();
             match (comment.strip_prefix("-- "), &mut description) {
                 (Some(first), _) => description = Some(first.to_owned()),
-                (None, Some(begun)) => begun.push_str(&format!(" {comment}")),
+                (None, Some(begun)) => begun.extend([" ", comment]),
                 (None, None) => {}
             }
             continue;

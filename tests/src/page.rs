@@ -32,6 +32,8 @@ pub enum Kind {
     Manifests,
     /// `yaml route`: fields of a StreamRoute's `spec`, of which the required ones may be left out.
     Route,
+    /// `yaml values`: values of the chart.
+    Values,
     /// `yaml tlssni`: fields of a TlsSni's `spec`, of which the required ones may be left out.
     TlsSni,
     /// `<language> file=<path>`: a file, as the commands after it find it in their folder.
@@ -42,6 +44,10 @@ pub enum Kind {
     ClusterConsole,
     /// `sh`: commands, all of which succeed.
     Shell,
+    /// `sh cluster`: the same on a whole cluster, from the repository's folder.
+    ClusterShell,
+    /// `sh kind`: what is done to a cluster of kind, and to the reader's own machine, around them.
+    KindShell,
     /// `sh manual`: commands that need the reader's own machine. Few, and each is known to a test.
     Manual,
     /// `text`: a picture.
@@ -148,9 +154,12 @@ impl Kind {
             ["yaml"] => Self::Manifests,
             ["yaml", "route"] => Self::Route,
             ["yaml", "tlssni"] => Self::TlsSni,
+            ["yaml", "values"] => Self::Values,
             ["console"] => Self::Console,
             ["console", "cluster"] => Self::ClusterConsole,
             ["sh"] => Self::Shell,
+            ["sh", "cluster"] => Self::ClusterShell,
+            ["sh", "kind"] => Self::KindShell,
             ["sh", "manual"] => Self::Manual,
             ["text"] => Self::Picture,
             [_, file] if file.starts_with("file=") => Self::File(file.trim_start_matches("file=").to_owned()),

@@ -23,7 +23,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use self::machine::Machine;
 use self::measured::Measured;
-use self::scenarios::{brokers, certificates, claims, deletion, faults, install, proxies, security, upgrade};
+use self::scenarios::{brokers, certificates, claims, deletion, faults, install, pages, proxies, security, upgrade};
 use self::site::{Images, Site};
 
 fn main() -> ExitCode {
@@ -50,8 +50,10 @@ fn main() -> ExitCode {
 
 type Scenario = fn(&Site, &mut Measured) -> Result<()>;
 
-/// Each finds the release installed and the tenants there, and leaves them so, up to the last, which takes all away.
-const SCENARIOS: [(&str, Scenario); 24] = [
+/// After the pages' and the first, each finds the release installed and the tenants there, and leaves them so, up to the last,
+/// which takes all away.
+const SCENARIOS: [(&str, Scenario); 25] = [
+    (PAGES, pages::what_the_pages_have_their_readers_type_works),
     ("two_tenants_connect_by_name_on_one_port", install::two_tenants_connect_by_name_on_one_port),
     ("helm_test_passes", upgrade::helm_test_passes),
     (
@@ -96,8 +98,12 @@ const SCENARIOS: [(&str, Scenario); 24] = [
     ("devices_go_on_through_upgrades", upgrade::devices_go_on_through_upgrades),
 ];
 
+/// The one that finds nothing, and leaves nothing.
+const PAGES: &str = "what_the_pages_have_their_readers_type_works";
+
 /// Those that touch the node's machine.
-const BELOW_KUBERNETES: [&str; 5] = [
+const BELOW_KUBERNETES: [&str; 6] = [
+    PAGES,
     "a_killed_sync_comes_back",
     "devices_of_a_killed_proxy_come_back",
     "a_node_whose_kubelet_and_containerd_restart_keeps_its_devices",

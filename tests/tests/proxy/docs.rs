@@ -12,7 +12,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use streamgate_crds::{StreamRoute, TlsSni};
 use streamgate_tests::page::{Kind, Page};
-use streamgate_tests::workspace;
+use streamgate_tests::{chart, workspace};
 
 use crate::examples::stage;
 
@@ -98,11 +98,40 @@ fn the_commands_of_kubernetes_that_need_no_cluster_print_what_it_says() -> Resul
 fn no_page_is_left_out() -> Result<()> {
     let tests = include_str!("docs.rs");
     for page in Page::all()? {
-        if page.blocks()?.iter().all(|block| block.kind == Kind::Manual) {
+        if !page.blocks()?.iter().any(|block| matches!(block.kind, Kind::Shell | Kind::Console)) {
             continue;
         }
         ensure!(tests.contains(&format!("transcript::run(&Page::read(\"{}\")?)", page.name)), "{}", page.name);
     }
+    Ok(())
+}
+
+#[test]
+fn the_chart_takes_every_values_file() -> Result<()> {
+    let folder = chart::folder();
+    let arguments = ["template", "streamgate", &folder.to_string_lossy(), "-n", "streamgate-system", "--values", "-"];
+    let mut count = 0;
+    for page in Page::all()? {
+        for block in page.blocks()?.into_iter().filter(|block| block.kind == Kind::Values) {
+            chart::helm(None, &arguments, &block.text)?.succeeded(&block.place)?;
+            count += 1;
+        }
+    }
+    ensure!(count > 0, "no values");
+    Ok(())
+}
+
+#[test]
+fn every_alert_has_its_heading_in_operations() -> Result<()> {
+    let mut alerts = BTreeSet::new();
+    for entry in fs::read_dir(chart::folder().join("files/alerts"))? {
+        let text = fs::read_to_string(entry?.path())?;
+        alerts.extend(text.lines().filter_map(|line| line.strip_prefix("- alert: ")).map(str::to_lowercase));
+    }
+    ensure!(alerts.len() > 5, "no alerts");
+    let headings = Page::read("docs/operations.md")?.anchors();
+    let headings: BTreeSet<String> = headings.into_iter().filter(|anchor| anchor.starts_with("streamgate")).collect();
+    ensure!(headings == alerts, "alerts {alerts:?}, headings {headings:?}");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::{ValueSet, find, manifests, of_kind};
 
 const SYSTEM: &str = "monitored";
 
-/// Labels that Prometheus adds to what it reads, by the PodMonitors; `le` is of a histogram's buckets.
+/// Labels that Prometheus adds to what it reads, by the `PodMonitor`s; `le` is of a histogram's buckets.
 const OF_PROMETHEUS: [&str; 4] = ["namespace", "pod", "gateway", "le"];
 
 /// The labels of each metric that is documented.

@@ -118,7 +118,15 @@ impl Script {
                     self.expected.push(Step { place: block.place.clone(), command, output: Some(output) });
                 }
             }
-            Kind::Manifests | Kind::Route | Kind::TlsSni | Kind::ClusterConsole | Kind::Manual | Kind::Picture => {}
+            Kind::Manifests
+            | Kind::Route
+            | Kind::TlsSni
+            | Kind::Values
+            | Kind::Picture
+            | Kind::ClusterConsole
+            | Kind::ClusterShell
+            | Kind::KindShell
+            | Kind::Manual => {}
         }
         Ok(())
     }
