@@ -52,7 +52,7 @@ type Scenario = fn(&Site, &mut Measured) -> Result<()>;
 
 /// After the pages' and the first, each finds the release installed and the tenants there, and leaves them so, up to the last,
 /// which takes all away.
-const SCENARIOS: [(&str, Scenario); 25] = [
+const SCENARIOS: [(&str, Scenario); 26] = [
     (PAGES, pages::what_the_pages_have_their_readers_type_works),
     ("two_tenants_connect_by_name_on_one_port", install::two_tenants_connect_by_name_on_one_port),
     ("helm_test_passes", upgrade::helm_test_passes),

@@ -70,10 +70,12 @@
     httpGet: {path: /livez, port: admin}
     periodSeconds: 10
     failureThreshold: 6
+  # It fails from SIGTERM on, as a load balancer's own check sees at once. To kube-proxy, which takes no new pod's connections to
+  # one that stops, it is still serving until `drainDelay` is over: where it was the last of its node, somebody must take them.
   readinessProbe:
     httpGet: {path: /readyz, port: admin}
     periodSeconds: 2
-    failureThreshold: 2
+    failureThreshold: {{ add 2 (div (include "streamgate.seconds" .values.drainDelay) 2) }}
   resources:
     {{- toYaml .values.resources | nindent 4 }}
   securityContext:

@@ -91,6 +91,23 @@ pub(crate) fn the_syncs_token_is_for_its_gateway_alone(site: &Site, measured: &m
     Ok(())
 }
 
+/// By the cluster's own role `edit`, in the team's namespace alone.
+pub(crate) fn a_team_that_may_edit_its_namespace_may_write_its_routes(site: &Site, _: &mut Measured) -> Result<()> {
+    site.kube.kubectl("create rolebinding team -n acme --clusterrole=edit --user=team")?;
+    let can = |line: &str| -> Result<bool> {
+        Ok(site.kube.try_kubectl(&format!("auth can-i {line} --as=team"))?.text().trim() == "yes")
+    };
+    for verb in ["get", "create", "patch", "delete"] {
+        for kind in ["streamroutes", "tlssnis"] {
+            ensure!(can(&format!("{verb} {kind} -n acme"))?, "it can't {verb} {kind} in its namespace");
+            ensure!(!can(&format!("{verb} {kind} -n globex"))?, "it can {verb} {kind} in another's");
+        }
+    }
+    ensure!(!can("patch streamroutes --subresource=status -n acme")?, "it can say itself that its routes are programmed");
+    site.kube.kubectl("delete rolebinding team -n acme")?;
+    Ok(())
+}
+
 /// What a tenant can see (its objects' status, Events, the logs of the platform even) has nothing of another's Secret.
 pub(crate) fn no_secret_is_seen_in_a_status_an_event_or_a_log(site: &Site, _: &mut Measured) -> Result<()> {
     // Of a key that is broken, so that something is said of it.
