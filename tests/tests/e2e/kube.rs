@@ -115,5 +115,18 @@ pub(crate) fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
+/// The status of a pod's container.
+pub(crate) fn container_status<'p>(pod: &'p Value, container: &str) -> Option<&'p Value> {
+    let statuses = ["containerStatuses", "initContainerStatuses"].into_iter();
+    let mut statuses = statuses.flat_map(|field| pod["status"][field].as_array().into_iter().flatten());
+    statuses.find(|status| status["name"] == container)
+}
+
+/// The id by which the node's machine knows a pod's container.
+pub(crate) fn container_id<'p>(pod: &'p Value, container: &str) -> Result<&'p str> {
+    let id = container_status(pod, container).and_then(|status| status["containerID"].as_str());
+    id.and_then(|id| id.split("//").nth(1)).with_context(|| format!("no running container {container}"))
+}
+
 /// How long a command may take; those that wait have deadlines of their own.
 const LONG: Duration = Duration::from_mins(6);

@@ -32,6 +32,11 @@ impl Machine {
         !matches!(self, Self::Unknown)
     }
 
+    /// Whether it is of `tests/cluster/cluster`: the tests run in its network then, as root.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
     /// Ends a component and starts it again, as an upgrade of the node does.
     pub(crate) fn restart(&self, component: Component) -> Result<()> {
         self.stop(component)?;
@@ -70,6 +75,35 @@ impl Machine {
             Self::Own(_) => succeed(Command::new("sh"), &["-c", &script]),
             Self::Kind(node) => Self::inside(node, &["sh", "-c", &script]),
             Self::Unknown => bail!("the node's machine is not at hand"),
+        }
+    }
+
+    /// Whether a path is there in a container; `None` where nobody can look.
+    pub(crate) fn is_in_container(&self, id: &str, path: &str) -> Result<Option<bool>> {
+        let script = format!(
+            "pid=$(grep -ls {id} /proc/[0-9]*/cgroup | cut -d/ -f3 | sort -n | head -n 1); \
+             [ -d /proc/$pid/root/run ] || exit 1; \
+             ls /proc/$pid/root{path} >/dev/null 2>&1 && echo there || echo not there"
+        );
+        let mut command = match self {
+            Self::Own(_) => Command::new("sh"),
+            Self::Kind(node) => {
+                let mut command = Command::new("docker");
+                command.args(["exec", node, "sh"]);
+                command
+            }
+            Self::Unknown => return Ok(None),
+        };
+        command.args(["-c", &script]);
+        let output = process::run(command, Duration::from_mins(1))?.succeeded("a look into a container")?;
+        Ok(Some(output.text().trim() == "there"))
+    }
+
+    /// What the API server wrote down of all requests.
+    pub(crate) fn audit_log(&self) -> Option<PathBuf> {
+        match self {
+            Self::Own(folder) => Some(folder.join("audit.log")),
+            Self::Kind(_) | Self::Unknown => None,
         }
     }
 

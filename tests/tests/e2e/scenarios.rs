@@ -6,6 +6,7 @@ pub(crate) mod claims;
 pub(crate) mod deletion;
 pub(crate) mod faults;
 pub(crate) mod install;
+pub(crate) mod monitoring;
 pub(crate) mod pages;
 pub(crate) mod proxies;
 pub(crate) mod security;

@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use streamgate_tests::wait;
 
 use crate::fleet::{Fleet, Terms};
-use crate::kube::{condition, name};
+use crate::kube::{condition, container_id, container_status, name};
 use crate::machine::Component;
 use crate::measured::Measured;
 use crate::site::{FLEET, FLEET_NAME, SYSTEM, Site};
@@ -157,23 +156,14 @@ fn route_takes_effect(site: &Site) -> Result<()> {
 
 /// Ends a container's process by SIGKILL, from outside, for there is nothing in it to do so by.
 fn kill_container(site: &Site, pod: &str, container: &str) -> Result<()> {
-    let status = status(site, pod, container)?.context("no such container")?;
-    let id =
-        status["containerID"].as_str().and_then(|id| id.split("//").nth(1)).context("a container without an id")?;
-    site.machine.kill_container(id)
+    site.machine.kill_container(container_id(&site.kube.get(&format!("pod -n {SYSTEM} {pod}"))?, container)?)
 }
 
 /// How often it was started again, if it runs.
 fn restarts(site: &Site, pod: &str, container: &str) -> Result<u64> {
-    let status = status(site, pod, container)?.filter(|status| !status["state"]["running"].is_null());
-    Ok(status.map_or(0, |status| status["restartCount"].as_u64().unwrap_or(0)))
-}
-
-fn status(site: &Site, pod: &str, container: &str) -> Result<Option<Value>> {
     let pod = site.kube.get(&format!("pod -n {SYSTEM} {pod}"))?;
-    let statuses = ["containerStatuses", "initContainerStatuses"].into_iter();
-    let mut statuses = statuses.flat_map(|field| pod["status"][field].as_array().cloned().unwrap_or_default());
-    Ok(statuses.find(|status| status["name"] == container))
+    let status = container_status(&pod, container).filter(|status| !status["state"]["running"].is_null());
+    Ok(status.map_or(0, |status| status["restartCount"].as_u64().unwrap_or(0)))
 }
 
 fn programmed(site: &Site) -> Option<(String, String, String)> {

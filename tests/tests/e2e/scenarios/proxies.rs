@@ -30,6 +30,7 @@ pub(crate) fn rolling_restart_of_proxies_hands_devices_over(site: &Site, measure
     let told = happened.told.get(&SERVER_SHUTTING_DOWN).copied().unwrap_or(0);
     ensure!(told >= DEVICES / 2, "devices of MQTT 5 were not told: {:?}", happened.told);
     ensure!(happened.told.len() == 1, "other reasons were given: {:?}", happened.told);
+    ensure!(happened.longest_gap < Duration::from_secs(10), "a device was away for {:?}", happened.longest_gap);
     let spike = happened.largest_share_within_a_second();
     ensure!(spike < 0.35, "{:.0} % of the devices went within one second", spike * 100.0);
     measured.value(

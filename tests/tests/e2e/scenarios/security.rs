@@ -1,11 +1,13 @@
 //! Who can read what.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::kube::{Kube, name};
+use crate::kube::{Kube, container_id, name};
 use crate::measured::Measured;
 use crate::site::{FLEET, GATEWAY, OPERATOR, SYSTEM, Site};
 
@@ -34,9 +36,17 @@ pub(crate) fn the_proxy_has_no_token(site: &Site, _: &mut Measured) -> Result<()
             let text = container["env"].to_string();
             ensure!(!text.contains("ervice-account") && !text.contains("KUBECONFIG"), "{text}");
         }
+        // And as it is inside, where nobody has a shell.
+        for (container, has) in [("proxy", false), ("config-sync", true)] {
+            if let Some(seen) = site.machine.is_in_container(container_id(&pod, container)?, TOKEN)? {
+                ensure!(seen == has, "{TOKEN} in {container}: {seen}");
+            }
+        }
     }
     Ok(())
 }
+
+const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 fn has_token(volume: &Value) -> bool {
     let sources = volume["projected"]["sources"].as_array();
@@ -91,6 +101,42 @@ pub(crate) fn the_syncs_token_is_for_its_gateway_alone(site: &Site, measured: &m
     Ok(())
 }
 
+/// The audit log of all tests until here: operator and sidecars were forbidden nothing, and the operator got no Secret that
+/// no object refers to, though there were such in each namespace.
+pub(crate) fn the_whole_run_asked_for_nothing_that_is_forbidden(site: &Site, measured: &mut Measured) -> Result<()> {
+    let Some(log) = site.machine.audit_log() else { bail!("there is no audit log at hand") };
+    let (mut requests, mut secrets) = (0, BTreeSet::new());
+    for line in fs::read_to_string(log)?.lines() {
+        // The last one may be half written.
+        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+        let user = event["user"]["username"].as_str().unwrap_or_default();
+        // The test that has the sidecar's token in hand asks by kubectl.
+        let is_ours = user.starts_with(&format!("system:serviceaccount:{SYSTEM}:"))
+            && event["userAgent"].as_str().is_some_and(|agent| !agent.starts_with("kubectl"));
+        if !is_ours {
+            continue;
+        }
+        requests += 1;
+        ensure!(event["annotations"]["authorization.k8s.io/decision"] != "forbid", "{event}");
+        ensure!(event["responseStatus"]["code"] != 403, "{event}");
+        let object = &event["objectRef"];
+        if event["verb"] == "get" && object["resource"] == "secrets" {
+            secrets.insert(format!("{}/{}", text(&object["namespace"]), text(&object["name"])));
+        }
+    }
+    let is_referred_to =
+        |secret: &&String| secret.ends_with("tls") || secret.ends_with("ticket-keys") || secret.contains(GATEWAY);
+    let others: Vec<_> = secrets.iter().filter(|secret| !is_referred_to(secret) && !secret.contains("test")).collect();
+    ensure!(others.is_empty(), "Secrets were got that nothing refers to: {others:?}");
+    ensure!(requests > 100 && secrets.len() > 3, "{requests} requests, of Secrets {secrets:?}");
+    measured.value("requests of operator and sidecars in all tests, forbidden", format!("{requests}, 0"));
+    Ok(())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
 /// By the cluster's own role `edit`, in the team's namespace alone.
 pub(crate) fn a_team_that_may_edit_its_namespace_may_write_its_routes(site: &Site, _: &mut Measured) -> Result<()> {
     site.kube.kubectl("create rolebinding team -n acme --clusterrole=edit --user=team")?;
@@ -103,7 +149,10 @@ pub(crate) fn a_team_that_may_edit_its_namespace_may_write_its_routes(site: &Sit
             ensure!(!can(&format!("{verb} {kind} -n globex"))?, "it can {verb} {kind} in another's");
         }
     }
-    ensure!(!can("patch streamroutes --subresource=status -n acme")?, "it can say itself that its routes are programmed");
+    ensure!(
+        !can("patch streamroutes --subresource=status -n acme")?,
+        "it can say itself that its routes are programmed"
+    );
     site.kube.kubectl("delete rolebinding team -n acme")?;
     Ok(())
 }

@@ -1,0 +1,52 @@
+//! What the platform's people watch.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use streamgate_tests::chart;
+
+use crate::kube::name;
+use crate::measured::Measured;
+use crate::site::{SYSTEM, Site};
+
+/// By now there has been something of everything that dashboard and alerts ask for, but for what must not be.
+pub(crate) fn dashboard_and_alerts_ask_for_metrics_that_are_told(site: &Site, measured: &mut Measured) -> Result<()> {
+    let values = "prometheusRule: {enabled: true}\ndashboard: {enabled: true}\ncrds: {install: false}\n";
+    let folder = chart::folder();
+    let arguments = ["template", "streamgate", &folder.to_string_lossy(), "--namespace", SYSTEM, "--values", "-"];
+    let rendered = chart::helm(None, &arguments, values)?.succeeded("helm template")?.text();
+    let wanted = metrics_in(&rendered);
+    ensure!(wanted.len() > 15, "dashboard and alerts ask for {wanted:?}");
+
+    let mut told = String::new();
+    let pods = site.kube.list(&format!("pods -n {SYSTEM} -l app.kubernetes.io/name=streamgate"))?;
+    for (pod, port) in pods.iter().flat_map(|pod| [(pod, 9901), (pod, 9902), (pod, 9903)]) {
+        let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{}:{port}/proxy/metrics", name(pod));
+        // Each pod has some of these ports.
+        let answer = site.kube.try_kubectl(&format!("get --raw {path}"))?;
+        if answer.success() {
+            told += &answer.text();
+        }
+    }
+    let is_told = |metric: &&String| told.lines().any(|line| line.starts_with(metric.as_str()));
+    let untold: Vec<&String> = wanted.iter().filter(|metric| !is_told(metric)).collect();
+    ensure!(untold.iter().all(|metric| NEVER.contains(&metric.as_str())), "nobody tells {untold:?}");
+    measured.value(
+        "metrics that dashboard and alerts ask for, told by pods",
+        format!("{} of {}", wanted.len() - untold.len(), wanted.len()),
+    );
+    Ok(())
+}
+
+/// The metrics that stand in these manifests.
+fn metrics_in(rendered: &str) -> BTreeSet<String> {
+    let is_of_a_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let found = rendered.match_indices("streamgate_").map(|(at, _)| {
+        let rest = &rendered[at..];
+        rest[..rest.find(|letter| !is_of_a_name(letter)).unwrap_or(rest.len())].to_owned()
+    });
+    found.collect()
+}
+
+/// What is told once it has happened, which nobody has done on purpose here.
+const NEVER: &[&str] = &[];
