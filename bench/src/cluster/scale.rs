@@ -46,6 +46,7 @@ pub(crate) async fn measure(scale: usize) -> Result<()> {
     row("writes of the operator in that", tally(stage.operator_writes_since(audit)?));
     tell_memory("operator after a cold start", operator.id())?;
 
+    wait_for_rest(&stage).await?;
     measure_rest(&operator).await?;
     measure_pods(&stage, &operator, size).await?;
     tell_memory("operator after that", operator.id())?;
@@ -112,6 +113,17 @@ async fn count_programmed(stage: &Stage) -> Result<usize> {
     };
     let routes = api.list(&ListParams::default().match_any()).await?;
     Ok(routes.items.iter().filter(is_programmed).count())
+}
+
+/// Returns once the operator writes nothing more: Events follow the statuses that they tell of.
+async fn wait_for_rest(stage: &Stage) -> Result<()> {
+    loop {
+        let audit = stage.audit_end()?;
+        sleep(SETTLED).await;
+        if stage.operator_writes_since(audit)?.is_empty() {
+            return Ok(());
+        }
+    }
 }
 
 /// With a proxy that renews its Lease.
