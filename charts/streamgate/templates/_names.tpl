@@ -17,9 +17,16 @@
 {{- printf "streamgate-%s" . -}}
 {{- end }}
 
-{{/* What a gateway has: its own values over the defaults. */}}
+{{/* What a gateway has: its own values over the defaults. Half of one choice of namespaces and half of another is none. */}}
 {{- define "streamgate.gateway.values" -}}
-{{- toYaml (mergeOverwrite (deepCopy .root.Values.gatewayDefaults) (deepCopy (default dict (get .root.Values.gateways .name)))) -}}
+{{- $own := default dict (get .root.Values.gateways .name) -}}
+{{- $values := mergeOverwrite (deepCopy .root.Values.gatewayDefaults) (deepCopy $own) -}}
+{{- range list "allowedNamespaces" "plaintextNamespaces" "strategy" -}}
+{{- if hasKey $own . -}}
+{{- $_ := set $values . (get $own .) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $values -}}
 {{- end }}
 
 {{- define "streamgate.image" -}}
