@@ -1,42 +1,48 @@
+{{/* By what pods are selected is the chart's. Any other label a user may set, also one that the chart has. */}}
+
 {{/* Labels of any object. */}}
 {{- define "streamgate.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- $own := dict
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/part-of" "streamgate"
+  "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- toYaml (merge (include "streamgate.selector" . | fromYaml) .Values.commonLabels $own) }}
+{{- end }}
+
+{{/* What all pods of the release are known by. */}}
+{{- define "streamgate.selector" -}}
 app.kubernetes.io/name: streamgate
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: streamgate
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
 {{- end }}
 
 {{/* What the operator's pods are known by. */}}
 {{- define "streamgate.operator.selector" -}}
-app.kubernetes.io/name: streamgate
-app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{ include "streamgate.selector" . }}
 app.kubernetes.io/component: operator
+{{- end }}
+
+{{/* What the proxies of all gateways are known by. */}}
+{{- define "streamgate.proxies.selector" -}}
+{{ include "streamgate.selector" . }}
+app.kubernetes.io/component: proxy
 {{- end }}
 
 {{/* What a gateway's pods are known by: the root and the gateway's name. */}}
 {{- define "streamgate.gateway.selector" -}}
-app.kubernetes.io/name: streamgate
-app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
-app.kubernetes.io/component: proxy
+{{ include "streamgate.proxies.selector" .root }}
 streamgate.dev/gateway: {{ .name | quote }}
 {{- end }}
 
 {{/* Labels of the operator's objects. */}}
 {{- define "streamgate.operator.labels" -}}
-{{ include "streamgate.labels" . }}
-app.kubernetes.io/component: operator
+{{- toYaml (merge (include "streamgate.operator.selector" . | fromYaml) (include "streamgate.labels" . | fromYaml)) }}
 {{- end }}
 
-{{/* Labels of a gateway's objects: the root and the gateway's name. */}}
+{{/* Labels of a gateway's objects: the root, the gateway's name, and, where an object has some, its own `labels`. */}}
 {{- define "streamgate.gateway.labels" -}}
-{{ include "streamgate.labels" .root }}
-app.kubernetes.io/component: proxy
-streamgate.dev/gateway: {{ .name | quote }}
+{{- $labels := .labels | default dict | deepCopy -}}
+{{- toYaml (merge (include "streamgate.gateway.selector" . | fromYaml) $labels (include "streamgate.labels" .root | fromYaml)) }}
 {{- end }}
 
 {{/* Labels of pods. The versions of the chart and of the program are not among them: a pod that is as before is not replaced. */}}

@@ -2,10 +2,10 @@
 {{- define "streamgate.podMonitor.endpoint" -}}
 path: /metrics
 {{- with .Values.podMonitor.interval }}
-interval: {{ . }}
+interval: {{ . | quote }}
 {{- end }}
 {{- with .Values.podMonitor.scrapeTimeout }}
-scrapeTimeout: {{ . }}
+scrapeTimeout: {{ . | quote }}
 {{- end }}
 relabelings:
   - sourceLabels: [__meta_kubernetes_pod_label_streamgate_dev_gateway]

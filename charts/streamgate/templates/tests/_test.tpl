@@ -28,12 +28,18 @@
 {{- .Values.test.serverName | default (printf "%s.%s.svc" (include "streamgate.gateway.name" $target.gateway) .Release.Namespace) -}}
 {{- end }}
 
+{{/* What the test's pod is known by. */}}
+{{- define "streamgate.test.selector" -}}
+{{ include "streamgate.selector" . }}
+app.kubernetes.io/component: test
+{{- end }}
+
 {{/* Of an object of the test; the pod comes last. */}}
 {{- define "streamgate.test.metadata" -}}
 namespace: {{ include "streamgate.test.namespace" .root | quote }}
 labels:
-  {{- include "streamgate.labels" .root | nindent 2 }}
-  app.kubernetes.io/component: test
+  {{- $selector := include "streamgate.test.selector" .root | fromYaml }}
+  {{- toYaml (merge $selector (include "streamgate.labels" .root | fromYaml)) | nindent 2 }}
 annotations:
   helm.sh/hook: test
   helm.sh/hook-weight: {{ .weight | quote }}
