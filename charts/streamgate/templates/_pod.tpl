@@ -30,8 +30,18 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
+{{- end }}
+
+{{/* The bytes of a quantity such as `64Mi`; nothing for one that is written in another way. */}}
+{{- define "streamgate.bytes" -}}
+{{- $text := kindIs "string" . | ternary . (printf "%.0f" (float64 .)) -}}
+{{- if regexMatch "^[0-9]+(\\.[0-9]+)?([kMGT]|[KMGT]i)?$" $text -}}
+{{- $factors := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000
+  "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $factors (regexFind "[a-zA-Z]*$" $text)) | int64 -}}
+{{- end -}}
 {{- end }}
 
 {{/* A listener's port in its container. */}}
@@ -50,7 +60,7 @@ priorityClassName: {{ . }}
 {{- define "streamgate.seconds" -}}
 {{- $milliseconds := 0 -}}
 {{- range regexFindAll "[0-9]+(ms|h|m|s)" . -1 -}}
-{{- $number := regexFind "^[0-9]+" . | int -}}
+{{- $number := regexFind "^[0-9]+" . | atoi -}}
 {{- $unit := regexFind "[a-z]+$" . -}}
 {{- $milliseconds = add $milliseconds (mul $number (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) $unit)) -}}
 {{- end -}}

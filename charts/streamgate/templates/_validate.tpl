@@ -53,7 +53,7 @@
 {{- with lookup "v1" "Namespace" "" $namespace -}}
 {{- $owner := include "streamgate.owner" . -}}
 {{- if not $owner -}}
-{{- fail (printf "gateways.%s: found a namespace `%s` that no release made; wanted to make it, for it is to hold nothing but what the gateway's proxies read: delete it, or take another name for the gateway" $.name $namespace) -}}
+{{- fail (printf "gateways.%s: found a namespace `%s` that no release made; wanted to make it, for it is to hold nothing but what the gateway's proxies read: delete it, take another name for the gateway, or, where it was made for this release, give it the label app.kubernetes.io/managed-by=Helm and the annotations meta.helm.sh/release-name=%s and meta.helm.sh/release-namespace=%s" $.name $namespace $.root.Release.Name $.root.Release.Namespace) -}}
 {{- else if ne $owner (include "streamgate.release" $.root) -}}
 {{- fail (printf "gateways.%s: found a gateway of this name, of the release %s; wanted another name, for it is unique in the cluster" $.name $owner) -}}
 {{- end -}}

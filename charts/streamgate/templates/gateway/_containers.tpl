@@ -26,8 +26,9 @@
     {{- end }}
   ports:
     - {name: sync-admin, containerPort: 9903, protocol: TCP}
-  # No readinessProbe: while the API server is away, the proxy serves on with what it has. It starts late rather than not at
-  # all, so the time is long.
+  # No readinessProbe: its readiness is the pod's as well, and while the API server is away the proxy is to get traffic with what
+  # it has. For the same reason the pod gets none from when this container ends until it has started again. It starts late
+  # rather than not at all, so the time is long.
   startupProbe:
     httpGet: {path: /readyz, port: sync-admin}
     periodSeconds: 1
@@ -63,7 +64,7 @@
     {{- end }}
   ports:
     {{- range .values.listeners }}
-    - {name: {{ include "streamgate.listener.portName" . }}, containerPort: {{ include "streamgate.listener.containerPort" . }}, protocol: TCP}
+    - {name: {{ include "streamgate.listener.portName" . | quote }}, containerPort: {{ include "streamgate.listener.containerPort" . }}, protocol: TCP}
     {{- end }}
     - {name: admin, containerPort: 9901, protocol: TCP}
   livenessProbe:

@@ -31,6 +31,29 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
             "wanted service.type NodePort or LoadBalancer",
         ),
         ("gatewayDefaults: {autoscaling: {enabled: true, minReplicas: 11}}", "found minReplicas above maxReplicas"),
+        (
+            "gateways: {default: {configSize: 225Mi}}",
+            "gateways.default.configSize: found 225Mi, and a memory limit of 256Mi in sync.resources; wanted the limit to be at \
+             least 32Mi above",
+        ),
+        ("gatewayDefaults: {sync: {resources: {limits: {memory: 128M}}}}", "found 128Mi, and a memory limit of 128M"),
+        (
+            "gatewayDefaults: {deniedUpstreams: [10.0.0.0/8, 10.64.0.0/9]}",
+            "found `10.64.0.0/9`; wanted an address that is zero",
+        ),
+        (
+            "gatewayDefaults: {extraArgs: [--drain-time=5s]}",
+            "gateways.default.extraArgs: found `--drain-time=5s`; wanted no flag",
+        ),
+        ("gatewayDefaults: {sync: {extraArgs: [--admin, x]}}", "gateways.default.sync.extraArgs: found `--admin`"),
+        (
+            "operator: {extraArgs: [--config=a]}",
+            "operator.extraArgs: found `--config=a`; wanted no flag that the chart sets",
+        ),
+        (
+            "operator: {extraEnv: [{name: RUST_LOG, value: a}]}",
+            "operator.extraEnv: found `RUST_LOG`; wanted no variable",
+        ),
         ("test: {gateway: other}", "test.gateway: found `other`; wanted one of `gateways`: default"),
         ("operator: {replica: 3}", "at '/operator': additional properties 'replica' not allowed"),
         ("gateways: {default: {listener: []}}", "additional properties 'listener' not allowed"),
@@ -48,7 +71,14 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
 
 #[test]
 fn the_same_values_without_their_fault_are_taken() -> Result<()> {
-    for values in ["gateways: {main: {}}", "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 1024}]}"] {
+    for values in [
+        "gateways: {main: {}}",
+        "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 1024}]}",
+        "gatewayDefaults: {configSize: 224Mi}",
+        "gatewayDefaults: {configSize: 1Gi, sync: {resources: {limits: {memory: 1.5Gi}}}}",
+        "gatewayDefaults: {configSize: 1Gi, sync: {resources: {limits: {memory: null}}}}",
+        "gatewayDefaults: {deniedUpstreams: [0.0.0.0/0, 10.128.0.0/9, 192.0.2.7/32, 192.0.2.7]}",
+    ] {
         ValueSet { name: values.to_owned(), text: values.to_owned() }.render("streamgate-sys")?;
     }
     Ok(())
