@@ -126,6 +126,25 @@ fn every_panel_asks_for_metrics_that_there_are_and_every_metric_has_one() -> Res
 }
 
 #[test]
+fn what_is_about_a_gateway_selects_it_by_its_label_so_that_the_name_of_another_may_begin_alike() -> Result<()> {
+    let monitored = monitored()?;
+    let groups = find(&monitored, "PrometheusRule", "streamgate")?["spec"]["groups"].as_array().context("groups")?;
+    let of_gateway =
+        groups.iter().find(|group| group["name"] == "streamgate-default").context("the gateway's group")?;
+    let mut expressions = Vec::new();
+    texts(of_gateway, "expr", &mut expressions);
+    texts(&dashboard()?, "expr", &mut expressions);
+    for expression in expressions {
+        for (name, labels) in selected(&expression) {
+            let is_right = name.starts_with("streamgate_operator_") || labels.iter().any(|label| label == "gateway");
+            ensure!(is_right, "{name} is that of all gateways: {expression}");
+            ensure!(!labels.iter().any(|label| label == "pod"), "{name} is selected by names of pods: {expression}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn an_alert_says_what_it_means_and_where_more_is_said_and_one_that_is_disabled_is_left_out() -> Result<()> {
     let monitored = monitored()?;
     let rule = find(&monitored, "PrometheusRule", "streamgate")?;
