@@ -128,11 +128,49 @@ fn a_gateway_that_another_release_has_is_refused_and_resources_that_were_kept_ar
     helm(Some(release.cluster.kubeconfig()), &arguments, "")?.succeeded("helm uninstall")?;
 
     release.cluster.kubectl(&["create", "namespace", "streamgate-own"], None)?.succeeded("create namespace")?;
-    let refused = install("{crds: {install: false}, gateways: {default: null, own: {}}}", &[])?;
+    let own = "{crds: {install: false}, gateways: {default: null, own: {}}}";
+    let refused = install(own, &[])?;
     ensure!(refused.stderr.contains("found a namespace `streamgate-own` that no release made"), "{}", refused.stderr);
+    // As docs/install.md has it of a namespace that was made for the release.
+    let (_, wanted) = refused.stderr.split_once("give it the label ").context("what to do")?;
+    for (what, command) in
+        wanted.split_whitespace().filter(|word| word.contains('=')).zip(["label", "annotate", "annotate"])
+    {
+        release.cluster.kubectl(&[command, "namespace", "streamgate-own", what], None)?.succeeded(command)?;
+    }
+    install(own, &[])?.succeeded("helm install into the namespace")?;
+    helm(Some(release.cluster.kubeconfig()), &arguments, "")?.succeeded("helm uninstall")?;
 
     release.uninstall()?;
     release.cluster.json(&["get", "crd", "streamroutes.streamgate.dev"])?;
     install("{}", &["--take-ownership"])?.succeeded("helm install --take-ownership")?;
+    Ok(())
+}
+
+#[test]
+fn proxies_are_as_many_as_before_when_autoscaling_is_switched_on_and_as_the_autoscaler_has_it_from_then_on()
+-> Result<()> {
+    let release = Release::install("gatewayDefaults: {replicas: 5}")?;
+    let replicas = || -> Result<Value> {
+        let deployment = release.cluster.json(&["get", "deployment", "streamgate-default", "-n", SYSTEM])?;
+        Ok(deployment["spec"]["replicas"].clone())
+    };
+    let autoscaled = "gatewayDefaults: {autoscaling: {enabled: true, minReplicas: 3}}";
+    release.upgrade(autoscaled)?;
+    ensure!(replicas()? == 5);
+    // As the autoscaler does it.
+    let scale = ["scale", "deployment", "streamgate-default", "-n", SYSTEM, "--replicas=7"];
+    release.cluster.kubectl(&scale, None)?.succeeded("kubectl scale")?;
+    release.upgrade(autoscaled)?;
+    ensure!(replicas()? == 7);
+
+    // Helm 4 takes nothing from somebody else unasked.
+    let fixed = "gatewayDefaults: {replicas: 4}";
+    let refused = on_chart(Some(&release.cluster), &["upgrade", "streamgate"], SYSTEM, fixed)?;
+    ensure!(!refused.success() && refused.stderr.contains(".spec.replicas"), "{}", refused.stderr);
+    ensure!(replicas()? == 7);
+    on_chart(Some(&release.cluster), &["upgrade", "streamgate", "--force-conflicts"], SYSTEM, fixed)?
+        .succeeded("helm upgrade --force-conflicts")?;
+    ensure!(replicas()? == 4);
     Ok(())
 }

@@ -61,13 +61,14 @@ fn the_operator_reads_its_settings_and_each_proxy_its_bootstrap_file_and_they_ag
 }
 
 fn agree(manifests: &[Value]) -> Result<()> {
-    let files = |key: &'static str| of_kind(manifests, "ConfigMap").filter_map(move |map| map["data"][key].as_str());
-    let settings = files("operator.yaml").next().context("no operator.yaml")?;
+    let settings = of_kind(manifests, "ConfigMap").find_map(|map| map["data"]["operator.yaml"].as_str());
+    let settings = settings.context("no operator.yaml")?;
     let settings = Settings::parse("operator.yaml", settings).map_err(|problems| anyhow!("{problems:?}"))?;
     ensure!(settings.namespace == SYSTEM);
     find(manifests, "Lease", &settings.lease_name)?;
     let mut bootstraps = Vec::new();
-    for text in files("proxy.yaml") {
+    for deployment in proxies(manifests) {
+        let text = bootstrap_file(deployment).with_context(|| name(deployment).to_owned())?;
         let merged = Bootstrap::merge(RunArguments::default(), Some(("proxy.yaml", text)));
         bootstraps.push(merged.map_err(|problems| anyhow!("{problems:?}"))?);
     }
@@ -95,6 +96,23 @@ fn agree(manifests: &[Value]) -> Result<()> {
     Ok(())
 }
 
+/// The Deployments of all gateways' proxies.
+fn proxies(manifests: &[Value]) -> impl Iterator<Item = &Value> {
+    of_kind(manifests, "Deployment").filter(|deployment| !name(deployment).ends_with("-operator"))
+}
+
+/// What the pods have as `proxy.yaml`: an annotation, which a pod keeps when its Deployment has another.
+fn bootstrap_file(deployment: &Value) -> Result<&str> {
+    let template = &deployment["spec"]["template"];
+    let volumes = template["spec"]["volumes"].as_array().context("volumes")?;
+    let volume = volumes.iter().find(|volume| volume["name"] == "bootstrap").context("a volume")?;
+    let item = &volume["downwardAPI"]["items"][0];
+    ensure!(item["path"] == "proxy.yaml", "{volume}");
+    let field = item["fieldRef"]["fieldPath"].as_str().context("a field")?;
+    let annotation = field.strip_prefix("metadata.annotations['").and_then(|rest| rest.strip_suffix("']"));
+    template["metadata"]["annotations"][annotation.context("an annotation")?].as_str().context("its text")
+}
+
 /// Each port of the Service leads to the port at which the proxy listens by the name of its listener.
 fn leads_to(service: &Value, deployment: &Value, bootstrap: &Bootstrap) -> Result<()> {
     let template = &deployment["spec"]["template"];
@@ -119,7 +137,7 @@ fn of_a_gateways_pod_config_sync_alone_has_a_token_and_the_proxy_only_reads_the_
         for account in of_kind(&manifests, "ServiceAccount") {
             ensure!(account["automountServiceAccountToken"] == false, "{}: {account}", set.name);
         }
-        for deployment in of_kind(&manifests, "Deployment").filter(|it| !name(it).ends_with("-operator")) {
+        for deployment in proxies(&manifests) {
             let pod = &deployment["spec"]["template"]["spec"];
             ensure!(pod["automountServiceAccountToken"] == false);
             let volume = |name: &str| pod["volumes"].as_array()?.iter().find(|volume| volume["name"] == name);
@@ -149,5 +167,44 @@ fn a_pod_is_replaced_where_its_settings_change_and_not_where_the_version_of_the_
     ensure!(before != template("gatewayDefaults: {drainTime: 31s}")?);
     ensure!(before == template("gatewayDefaults: {allowedNamespaces: [acme], service: {type: ClusterIP}}")?);
     ensure!(!before["metadata"].to_string().contains(env!("CARGO_PKG_VERSION")), "{}", before["metadata"]);
+    Ok(())
+}
+
+#[test]
+fn whatever_selects_pods_finds_them_whatever_labels_a_user_adds() -> Result<()> {
+    for set in ValueSet::all(SYSTEM)? {
+        let manifests = set.render(SYSTEM)?;
+        let pods =
+            of_kind(&manifests, "Pod").chain(of_kind(&manifests, "Deployment").map(|it| &it["spec"]["template"]));
+        let pods: Vec<&Value> = pods.map(|pod| &pod["metadata"]["labels"]).collect();
+        for manifest in &manifests {
+            let spec = &manifest["spec"];
+            let selectors = [&spec["selector"], &spec["selector"]["matchLabels"], &spec["podSelector"]["matchLabels"]];
+            let is_selector = |labels: &&Value| labels["app.kubernetes.io/component"].is_string();
+            let Some(selector) = selectors.into_iter().find(is_selector).and_then(Value::as_object) else { continue };
+            let is_found = pods.iter().any(|labels| selector.iter().all(|(label, value)| labels[label] == *value));
+            ensure!(is_found, "{}: {} {} selects nothing", set.name, manifest["kind"], name(manifest));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_gateway_says_of_namespaces_and_of_rollouts_takes_the_place_of_the_defaults_as_a_whole() -> Result<()> {
+    let sets = ValueSet::all(SYSTEM)?;
+    let manifests = sets.iter().find(|set| set.name == "recreate").context("the value set")?.render(SYSTEM)?;
+    let map = find(&manifests, "ConfigMap", "streamgate-operator")?;
+    let settings: Value = serde_saphyr::from_str(map["data"]["operator.yaml"].as_str().context("operator.yaml")?)?;
+    let gateway = |name: &str| settings["gateways"].as_array()?.iter().find(|gateway| gateway["name"] == name);
+    let production = json!({"matchLabels": {"stage": "production"}});
+    let other = gateway("other").context("other")?;
+    ensure!(other["allowedNamespaces"] == json!({"matchLabels": {"stage": "test"}}), "{other}");
+    ensure!(other["plaintextNamespaces"] == json!({"names": []}), "{other}");
+    let all = gateway("all").context("all")?;
+    ensure!(all["allowedNamespaces"].is_null() && all["plaintextNamespaces"] == production, "{all}");
+    ensure!(gateway("default").context("default")?["allowedNamespaces"] == production);
+    let strategy = |name: &str| Ok::<_, anyhow::Error>(&find(&manifests, "Deployment", name)?["spec"]["strategy"]);
+    ensure!(*strategy("streamgate-default")? == json!({"type": "Recreate"}));
+    ensure!(*strategy("streamgate-other")? == json!({"rollingUpdate": {"maxSurge": 2}}));
     Ok(())
 }
