@@ -11,8 +11,8 @@
 {{- include "streamgate.validate.deniedUpstreams" (dict "at" $at "ranges" $gateway.deniedUpstreams) -}}
 {{- end }}
 
-{{/* Further arguments and environment variables: where they are, the values that have them, and what the chart itself says. A flag
-     that is there twice, or a variable, is refused by the program or by the API server, when the old pods may be gone. */}}
+{{/* Further arguments and environment variables: where they are, the values that have them, and what the chart itself says. What
+     is there twice is refused by the program or the API server, or isn't what probes, ports and times of the pod go by. */}}
 {{- define "streamgate.validate.extras" -}}
 {{- range .values.extraArgs -}}
 {{- $flag := regexFind "^--[^=]+" . | trimPrefix "--" -}}
