@@ -9,8 +9,8 @@ readonly MOSQUITTO=(mosquitto mosquitto_pub mosquitto_sub mosquitto_rr mosquitto
 images() {
     local folder programs
     programs="$(command -v "${MOSQUITTO[@]}" busybox)"
-    # shellcheck disable=SC2086
-    folder="$CACHE/images-$(cat "$HERE/parts/images.bash" "$HERE/images/pause.c" $programs | sha256sum | cut -c1-12)"
+    mapfile -t programs <<<"$programs"
+    folder="$CACHE/images-$(cat "$HERE/parts/images.bash" "$HERE/images/pause.c" "${programs[@]}" | sha256sum | cut -c1-12)"
     make_once images "$folder" make_images
     echo "$folder"
 }

@@ -9,12 +9,15 @@ readonly HIDDEN=(/run /var/log /var/lib)
 readonly SYSCTLS=(vm/overcommit_memory=1 kernel/panic=10 kernel/panic_on_oops=1 kernel/keys/root_maxkeys=1000000
     kernel/keys/root_maxbytes=25000000)
 
-check_is_visible() {
-    local folder="$1" hidden
+check_folder() {
+    local folder hidden
+    folder="$(realpath --canonicalize-missing "$1")"
     for hidden in "${HIDDEN[@]}"; do
-        [[ "$(realpath --canonicalize-missing "$folder")/" != "$hidden"/* ]] ||
+        [[ "$folder/" != "$hidden"/* ]] ||
             fail "$folder would be hidden in the cluster, whose $hidden is its own: name another folder"
     done
+    [[ $folder != *[,:\"\\]* ]] ||
+        fail "$folder has a comma, a colon, a quote or a backslash, which mounts and settings can't have: name another folder"
 }
 
 make_namespaces() {

@@ -67,10 +67,10 @@ containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 authentication:
   anonymous: {enabled: false}
   webhook: {enabled: true}
-  x509: {clientCAFile: $DIR/pki/ca.crt}
+  x509: {clientCAFile: "$DIR/pki/ca.crt"}
 authorization: {mode: Webhook}
-tlsCertFile: $DIR/pki/kubelet-server.crt
-tlsPrivateKeyFile: $DIR/pki/kubelet-server.key
+tlsCertFile: "$DIR/pki/kubelet-server.crt"
+tlsPrivateKeyFile: "$DIR/pki/kubelet-server.key"
 clusterDomain: cluster.local
 clusterDNS: [$NODE_ADDRESS]
 resolvConf: ""
@@ -80,8 +80,8 @@ failCgroupV1: false
 failSwapOn: false
 featureGates: {KubeletInUserNamespace: true}
 makeIPTablesUtilChains: false
-podLogsDir: $DIR/pods
-volumePluginDir: $DIR/volume-plugins
+podLogsDir: "$DIR/pods"
+volumePluginDir: "$DIR/volume-plugins"
 # ConfigMaps and Secrets reach pods within this time.
 syncFrequency: 10s
 # The disk is the machine's: how full it is says nothing here.
@@ -106,7 +106,7 @@ start_kube-proxy() {
     cat >"$DIR/kube-proxy.yaml" <<END
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
-clientConnection: {kubeconfig: $DIR/pki/kube-proxy.kubeconfig}
+clientConnection: {kubeconfig: "$DIR/pki/kube-proxy.kubeconfig"}
 mode: nftables
 clusterCIDR: $POD_RANGE
 hostnameOverride: $NODE
@@ -129,7 +129,7 @@ cluster.local in-addr.arpa ip6.arpa {
     errors
     ready 127.0.0.1:8181
     kubernetes {
-        kubeconfig $DIR/pki/coredns.kubeconfig
+        kubeconfig "$DIR/pki/coredns.kubeconfig"
     }
 }
 . {
