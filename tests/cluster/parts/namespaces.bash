@@ -8,6 +8,9 @@ readonly HIDDEN=(/run /var/log /var/lib)
 # kubelet sets these for the whole machine, so it finds them set.
 readonly SYSCTLS=(vm/overcommit_memory=1 kernel/panic=10 kernel/panic_on_oops=1 kernel/keys/root_maxkeys=1000000
     kernel/keys/root_maxbytes=25000000)
+readonly CGROUPS=/sys/fs/cgroup
+# Which controllers clusters had the root of cgroups give out.
+readonly GIVEN_CONTROLLERS=/run/streamgate-controllers
 
 check_folder() {
     local folder hidden
@@ -21,7 +24,7 @@ check_folder() {
 }
 
 make_namespaces() {
-    local folder unshare pid
+    local unshare pid
     launch namespaces unshare --net --mount --pid --fork --kill-child --propagation private --mount-proc "$SELF" boot "$DIR"
     read -r unshare _ <"$DIR/pids/namespaces"
     wait_for namespaces "the first process of the namespaces" has_child "$unshare"
@@ -30,9 +33,7 @@ make_namespaces() {
     echo "$pid $(started "$pid")" >"$DIR/pids/namespaces"
     wait_for namespaces "the network of the namespaces" grep -qx pause "/proc/$pid/comm"
     readlink "/proc/$pid/ns/pid" >"$DIR/namespace"
-    for folder in $(cgroups); do
-        mkdir -p "$folder"
-    done
+    make_cgroups
 }
 
 has_child() {
@@ -63,6 +64,8 @@ boot() {
     exec "$folder/images/pause"
 }
 
+# --- cgroups
+
 cgroup_name() {
     tr -dc 0-9 <"$DIR/namespace" | sed 's/^/streamgate-/'
 }
@@ -70,14 +73,60 @@ cgroup_name() {
 # One in each hierarchy: a single one with version 2.
 cgroups() {
     local root
-    if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
-        echo "/sys/fs/cgroup/$(cgroup_name)"
+    if is_version_2; then
+        echo "$CGROUPS/$(cgroup_name)"
         return
     fi
-    for root in /sys/fs/cgroup/*/; do
+    for root in "$CGROUPS"/*/; do
         [[ -L ${root%/} ]] || echo "$root$(cgroup_name)"
     done
 }
+
+is_version_2() {
+    [[ -e $CGROUPS/cgroup.controllers ]]
+}
+
+make_cgroups() {
+    local folder
+    for folder in $(cgroups); do
+        mkdir -p "$folder"
+    done
+    ! is_version_2 || give_controllers
+}
+
+# With version 2, a cgroup has the controllers that the one above it gives. kubelet doesn't start without them, and gives all of
+# them, from the root down. The cluster's own gives them on, which keeps them from being taken back while it is there.
+give_controllers() {
+    local group controller
+    group="$(cgroups)"
+    (
+        flock 9
+        for controller in $(cat "$CGROUPS/cgroup.controllers"); do
+            grep -qw "$controller" "$CGROUPS/cgroup.subtree_control" || echo "$controller" >>"$GIVEN_CONTROLLERS"
+            # One that can't be given may be none that kubelet wants, else kubelet says so.
+            write_controller "+$controller" "$CGROUPS" && write_controller "+$controller" "$group" || true
+        done
+    ) 9<"$CGROUPS"
+}
+
+# Those that the root gave to no cgroup before there were clusters. One that another cluster has is left to it.
+take_controllers_back() {
+    local controller
+    (
+        flock 9
+        [[ -e $GIVEN_CONTROLLERS ]] || exit 0
+        for controller in $(cat "$GIVEN_CONTROLLERS"); do
+            ! write_controller "-$controller" "$CGROUPS" || sed -i "/^$controller\$/d" "$GIVEN_CONTROLLERS"
+        done
+        [[ -s $GIVEN_CONTROLLERS ]] || rm "$GIVEN_CONTROLLERS"
+    ) 9<"$CGROUPS"
+}
+
+write_controller() {
+    { echo "$1" >"$2/cgroup.subtree_control"; } 2>/dev/null
+}
+
+# --- from outside
 
 is_inside() {
     [[ "$(readlink /proc/self/ns/pid)" == "$(cat "$DIR/namespace" 2>/dev/null)" ]]
@@ -105,6 +154,7 @@ end_namespaces() {
             sleep 0.05
         done
     done
+    ! is_version_2 || take_controllers_back
     rm "$DIR/namespace"
 }
 
