@@ -1,7 +1,8 @@
 //! The cluster itself: that it is a real one, and that nothing of it stays behind.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -161,23 +162,32 @@ fn pods_go_on_while_kubelet_and_containerd_restart() -> Result<()> {
 
 #[test]
 fn nothing_stays_behind() -> Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    let links = fs::read_dir("/sys/class/net")?.count();
-    let settings_before = settings();
+    let mounts_before = fs::read_to_string("/proc/self/mountinfo")?;
+    let (links_before, kubepods_before) = (links(), kubepods());
+    let (settings_before, controllers_before) = (settings(), controllers());
     let cluster = Cluster::start_for(std::process::id())?;
     restricted_namespace(&cluster, "transient")?;
     brokers(&cluster, "transient")?;
     let namespace = fs::read_to_string(cluster.path().join("namespace"))?.trim().to_owned();
     let cgroup = format!("streamgate-{}", namespace.trim_matches(|letter: char| !letter.is_ascii_digit()));
     assert!(processes_of(cluster.path(), &namespace)?.iter().any(|line| line.contains("kubelet")));
-    assert!(cgroups(Path::new("/sys/fs/cgroup"), &cgroup)? > 0);
+    assert!(cgroups(&cgroup)? > 0);
 
     cluster.down()?;
     assert_eq!(processes_of(cluster.path(), &namespace)?, Vec::<String>::new());
-    assert_eq!(cgroups(Path::new("/sys/fs/cgroup"), &cgroup)?, 0);
-    assert_eq!(fs::read_to_string("/proc/self/mountinfo")?, mounts);
-    assert_eq!(fs::read_dir("/sys/class/net")?.count(), links);
-    assert_eq!(settings(), settings_before);
+    assert_eq!(cgroups(&cgroup)?, 0);
+    assert_eq!(kubepods(), kubepods_before);
+    let mounts_after = fs::read_to_string("/proc/self/mountinfo")?;
+    assert_eq!(mounts(&mounts_after, cluster.path()), mounts(&mounts_before, cluster.path()));
+    assert_eq!(links(), links_before);
+    for (name, value) in settings_before {
+        assert_eq!(settings().get(name), Some(&value), "{name}");
+    }
+    // Another cluster may come or go meanwhile.
+    wait::until("the controllers that were given before", EVENTUALLY, || {
+        let are_noted_for_nobody = !noted_controllers().is_empty() && !is_there_a_cluster();
+        (controllers() == controllers_before && !are_noted_for_nobody).then_some(())
+    })?;
     Ok(())
 }
 
@@ -256,19 +266,58 @@ fn processes_of(folder: &Path, namespace: &str) -> Result<Vec<String>> {
 }
 
 /// How many of them have that name, in all hierarchies.
-fn cgroups(root: &Path, name: &str) -> Result<usize> {
-    let mut count = 0;
-    for hierarchy in fs::read_dir(root)? {
-        let hierarchy = hierarchy?;
-        let is_named = hierarchy.file_name() == name || hierarchy.path().join(name).exists();
-        count += usize::from(is_named);
+fn cgroups(name: &str) -> Result<usize> {
+    let mut count = usize::from(Path::new(CGROUPS).join(name).exists());
+    for hierarchy in fs::read_dir(CGROUPS)? {
+        count += usize::from(hierarchy?.path().join(name).exists());
     }
-    // kubelet's, which it would make here without a root of its own.
-    Ok(count + usize::from(root.join("memory/kubepods").exists()) + usize::from(root.join("kubepods").exists()))
+    Ok(count)
 }
 
-/// The settings of the whole machine that Kubernetes changes.
-fn settings() -> Vec<String> {
+/// Those that a kubelet makes which has no root of its own.
+fn kubepods() -> Vec<PathBuf> {
+    let places = ["kubepods", "kubepods.slice", "memory/kubepods", "memory/kubepods.slice"];
+    places.iter().map(|place| Path::new(CGROUPS).join(place)).filter(|path| path.exists()).collect()
+}
+
+/// Which the root of cgroups of version 2 gives out, but for those that it does only for clusters. None with version 1.
+fn controllers() -> BTreeSet<String> {
+    words(&Path::new(CGROUPS).join("cgroup.subtree_control")).difference(&noted_controllers()).cloned().collect()
+}
+
+fn noted_controllers() -> BTreeSet<String> {
+    words(Path::new("/run/streamgate-controllers"))
+}
+
+fn words(path: &Path) -> BTreeSet<String> {
+    fs::read_to_string(path).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+fn is_there_a_cluster() -> bool {
+    let mut cgroups = fs::read_dir(CGROUPS).into_iter().flatten().flatten();
+    cgroups.any(|cgroup| cgroup.file_name().to_string_lossy().starts_with("streamgate-"))
+}
+
+/// The lines about a cluster's folder, or about what a cluster mounts over, which is the machine's. Other mounts come and go.
+fn mounts<'a>(mountinfo: &'a str, folder: &Path) -> Vec<&'a str> {
+    // As the kernel writes a blank.
+    let folder = folder.to_string_lossy().replace(' ', "\\040");
+    let is_of_a_cluster = |line: &&str| {
+        let place = line.split(' ').nth(4).unwrap_or_default();
+        line.contains(&folder)
+            || ["/run", "/var/log", "/var/lib"].contains(&place)
+            || ["/proc/sys/vm/", "/proc/sys/kernel/"].iter().any(|start| place.starts_with(start))
+    };
+    mountinfo.lines().filter(is_of_a_cluster).collect()
+}
+
+/// The bridges of a cluster that are in the machine's own network.
+fn links() -> Vec<&'static str> {
+    ["node", "pods"].into_iter().filter(|name| Path::new("/sys/class/net").join(name).exists()).collect()
+}
+
+/// The settings of the whole machine that Kubernetes changes. One that isn't there may come with a module of the kernel.
+fn settings() -> BTreeMap<&'static str, String> {
     let names = [
         "kernel/keys/root_maxbytes",
         "kernel/keys/root_maxkeys",
@@ -278,6 +327,10 @@ fn settings() -> Vec<String> {
         "net/netfilter/nf_conntrack_max",
         "vm/overcommit_memory",
     ];
-    // One that this kernel doesn't have can't be changed.
-    names.map(|name| fs::read_to_string(Path::new("/proc/sys").join(name)).unwrap_or_default()).to_vec()
+    names
+        .into_iter()
+        .filter_map(|name| Some((name, fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?)))
+        .collect()
 }
+
+const CGROUPS: &str = "/sys/fs/cgroup";
