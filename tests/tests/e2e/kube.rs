@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use streamgate_tests::process::{self, Output};
-use streamgate_tests::workspace;
+use streamgate_tests::{chart, workspace};
 
 /// A cluster, by its administrator's kubeconfig.
 pub(crate) struct Kube {
@@ -36,7 +36,7 @@ impl Kube {
         process::run(command, LONG)
     }
 
-    /// A command that goes on: `logs --follow`, `exec`.
+    /// A program with the cluster's kubeconfig, to be started.
     pub(crate) fn command(&self, program: &str, line: &str) -> Command {
         let mut command = Command::new(program);
         command.env("KUBECONFIG", &self.kubeconfig).args(line.split_whitespace());
@@ -85,7 +85,23 @@ impl Kube {
         Ok(())
     }
 
-    /// What helm prints for a line of words and a file of values, which must go well.
+    /// Whether an account may do what a line says. That it could not be asked is an error, and no "no".
+    pub(crate) fn can(&self, account: &str, line: &str) -> Result<bool> {
+        let answer = self.try_kubectl(&format!("auth can-i {line} --as={account}"))?;
+        match (answer.text().trim(), answer.code) {
+            ("yes", Some(0)) => Ok(true),
+            (text, Some(1)) if text == "no" || text.starts_with("no - ") => Ok(false),
+            _ => bail!("can {account} {line}? {answer:?}"),
+        }
+    }
+
+    /// What a pod tells at its admin port, by way of the API server.
+    pub(crate) fn ask_pod(&self, namespace: &str, pod: &str, port: u16, path: &str) -> Result<String> {
+        self.kubectl(&format!("get --raw /api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/{path}"))
+    }
+
+    /// What helm prints for a line of words, of which [`CHART`] stands for the chart's folder, and a file of values; it must go
+    /// well.
     pub(crate) fn helm(&self, line: &str, values: &str) -> Result<String> {
         Ok(self.try_helm(line, values)?.succeeded(line)?.text())
     }
@@ -93,7 +109,10 @@ impl Kube {
     /// The same; it may fail.
     pub(crate) fn try_helm(&self, line: &str, values: &str) -> Result<Output> {
         let helm = workspace().join("scripts/helm");
-        let mut command = self.command(&helm.to_string_lossy(), line);
+        let chart = chart::folder();
+        let mut command = self.command(&helm.to_string_lossy(), "");
+        // The folder is a word of its own, for there may be spaces in its path.
+        command.args(line.split_whitespace().map(|word| if word == CHART { chart.as_os_str() } else { word.as_ref() }));
         if values.is_empty() {
             return process::run(command, LONG);
         }
@@ -127,6 +146,9 @@ pub(crate) fn container_id<'p>(pod: &'p Value, container: &str) -> Result<&'p st
     let id = container_status(pod, container).and_then(|status| status["containerID"].as_str());
     id.and_then(|id| id.split("//").nth(1)).with_context(|| format!("no running container {container}"))
 }
+
+/// The chart, in a line of helm's.
+pub(crate) const CHART: &str = "CHART";
 
 /// How long a command may take; those that wait have deadlines of their own.
 const LONG: Duration = Duration::from_mins(6);

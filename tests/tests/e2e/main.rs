@@ -5,6 +5,7 @@
 //! `E2E_MOSQUITTO_IMAGE`. Of its machine `E2E_MACHINE` says `kind:<node's container>` or `own:<folder>`; without it those tests
 //! are passed over that touch what lies below Kubernetes, and the summary counts them as ignored.
 
+mod afterwards;
 mod fleet;
 mod kube;
 mod machine;
@@ -30,13 +31,18 @@ use self::site::{Images, Site};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
+    // A mistyped name would pass for a success.
+    if !arguments.list && trials(None).iter().all(|trial| arguments.is_filtered_out(trial)) {
+        eprintln!("no test is called so: `cargo test --test e2e -- --list` names them");
+        return ExitCode::FAILURE;
+    }
     let Some(kubeconfig) = env::var_os("E2E_KUBECONFIG") else {
         if arguments.list {
             return libtest_mimic::run(&arguments, trials(None)).exit_code();
         }
         return own::run_inside();
     };
-    let site = match given(kubeconfig.into()) {
+    let site = match given(kubeconfig.into()).and_then(|site| site.ensure_nothing_is_anothers().map(|()| site)) {
         Ok(site) => Arc::new(site),
         Err(error) => {
             eprintln!("{error:#}");
@@ -120,6 +126,7 @@ const AUDIT: &str = "the_whole_run_asked_for_nothing_that_is_forbidden";
 
 /// Those that touch the node's machine.
 const BELOW_KUBERNETES: &[&str] = &[
+    "killed_operators_leave_devices_alone",
     "a_killed_sync_comes_back",
     "devices_of_a_killed_proxy_come_back",
     "a_node_whose_kubelet_and_containerd_restart_keeps_its_devices",

@@ -3,16 +3,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use streamgate_tests::pki::{CertificateAuthority, Credentials};
 use streamgate_tests::tls_client::TlsClient;
 use streamgate_tests::{wait, workspace};
 
 use crate::fleet::{Fleet, Terms};
-use crate::kube::{Kube, name};
+use crate::kube::{CHART, Kube, name};
 use crate::machine::Machine;
 
 /// Where operator and proxies are.
@@ -26,6 +27,8 @@ pub(crate) const OPERATOR: &str = "deployment/streamgate-operator";
 pub(crate) const FLEET: &str = "fleet";
 /// The name that its devices ask for.
 pub(crate) const FLEET_NAME: &str = "devices.fleet.example";
+/// Over which a proxy that goes hands its devices back.
+pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// What the tests share.
 pub(crate) struct Site {
@@ -38,6 +41,8 @@ pub(crate) struct Site {
     pub(crate) acme: CertificateAuthority,
     pub(crate) globex: CertificateAuthority,
     pub(crate) fleet: CertificateAuthority,
+    /// Whether release, tenants and fleet are there with certificates of these authorities.
+    is_set_up: AtomicBool,
 }
 
 /// Images that the cluster has.
@@ -59,18 +64,39 @@ impl Site {
             acme: CertificateAuthority::new("Acme Devices CA")?,
             globex: CertificateAuthority::new("Globex Meters CA")?,
             fleet: CertificateAuthority::new("Fleet CA")?,
+            is_set_up: AtomicBool::new(false),
         })
+    }
+
+    /// Refuses a cluster where there is something that these tests would change or delete and did not make.
+    pub(crate) fn ensure_nothing_is_anothers(&self) -> Result<()> {
+        let namespaces = self.kube.list("namespaces")?;
+        let mine = |namespace: &Value| namespace["metadata"]["labels"][MADE_BY].as_str() == Some(TESTS);
+        for used in [SYSTEM, GATEWAY, "acme", "globex", FLEET] {
+            // The chart made the gateway's, as a part of the release.
+            let maker = if used == GATEWAY { SYSTEM } else { used };
+            let is_there = namespaces.iter().any(|namespace| name(namespace) == used);
+            let is_mine = namespaces.iter().any(|namespace| name(namespace) == maker && mine(namespace));
+            ensure!(
+                !is_there || is_mine,
+                "the namespace {used} is there, and not of these tests: they would delete it"
+            );
+        }
+        let release_is_mine = namespaces.iter().any(|namespace| name(namespace) == SYSTEM && mine(namespace));
+        let definitions = self.kube.kubectl("get crds -o name")?;
+        ensure!(
+            release_is_mine || !definitions.contains(".streamgate.dev"),
+            "the cluster has streamgate's definitions, and not by these tests: they would delete them"
+        );
+        Ok(())
     }
 
     // --- the platform's engineer
 
     /// `helm install`, or `helm upgrade` where it is there: the chart with the site's values, and `further` ones over them.
     pub(crate) fn install(&self, further: &str) -> Result<()> {
-        let chart = workspace().join("charts/streamgate");
-        let line = format!(
-            "upgrade --install streamgate {} --namespace {SYSTEM} --create-namespace --wait --timeout 4m",
-            chart.display()
-        );
+        self.namespace(SYSTEM)?;
+        let line = format!("upgrade --install streamgate {CHART} --namespace {SYSTEM} --wait --timeout 4m");
         self.kube.helm(&line, &self.values(further)?)?;
         Ok(())
     }
@@ -89,8 +115,9 @@ gateways:
     service: {{type: NodePort}}
     resources: {{requests: {{cpu: 10m, memory: 64Mi}}}}
     drainDelay: 3s
-    drainTime: 10s
-"
+    drainTime: {}s
+",
+            DRAIN_TIME.as_secs()
         );
         let mut values: Value = serde_saphyr::from_str(&base)?;
         if !further.is_empty() {
@@ -99,14 +126,18 @@ gateways:
         Ok(values.to_string())
     }
 
-    /// Installs it where it isn't yet, with the site's own values.
+    /// Whether the release is there. That nobody could be asked is an error.
     pub(crate) fn is_installed(&self) -> Result<bool> {
-        Ok(self.kube.try_helm(&format!("status streamgate --namespace {SYSTEM}"), "")?.success())
+        let line = format!("status streamgate --namespace {SYSTEM}");
+        let status = self.kube.try_helm(&line, "")?;
+        ensure!(status.success() || status.stderr.contains("release: not found"), "{line}: {status:?}");
+        Ok(status.success())
     }
 
-    /// Has there be what a test of this name finds: all but the first find the release, the tenants and the fleet.
+    /// Has there be what a test of this name finds: all but the first find the release, the tenants and the fleet. What a
+    /// former run has left is of other authorities, so it is set up anew.
     pub(crate) fn prepare(&self, test: &str) -> Result<()> {
-        if BEGINNINGS.contains(&test) || self.is_installed()? {
+        if BEGINNINGS.contains(&test) || self.is_set_up.load(Ordering::Relaxed) && self.is_installed()? {
             return Ok(());
         }
         self.install("")?;
@@ -151,9 +182,10 @@ gateways:
 
     // --- the tenants
 
-    /// A namespace that is ready to be used.
+    /// A namespace that says whose it is.
     pub(crate) fn namespace(&self, namespace: &str) -> Result<()> {
-        self.kube.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}).to_string())
+        let metadata = json!({"name": namespace, "labels": {MADE_BY: TESTS}});
+        self.kube.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}).to_string())
     }
 
     /// A Secret with a server's certificate.
@@ -216,7 +248,9 @@ gateways:
         self.ca_config_map(FLEET, "ca", &[&self.fleet])?;
         self.kube.apply(&self.with_mosquitto(include_str!("manifests/fleet.yaml")))?;
         self.kube.wait_for_rollout(FLEET, "statefulset/broker")?;
-        self.kube.wait_for_condition(FLEET, "streamroute/devices tlssni/devices", "Programmed")
+        self.kube.wait_for_condition(FLEET, "streamroute/devices tlssni/devices", "Programmed")?;
+        self.is_set_up.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// A device of the fleet, by a certificate that its authority issued.
@@ -276,6 +310,10 @@ gateways:
         Ok(names.map(str::to_owned).collect())
     }
 }
+
+/// The label of every namespace that these tests made.
+const MADE_BY: &str = "app.kubernetes.io/created-by";
+const TESTS: &str = "streamgate-e2e";
 
 /// The tests that install it all.
 const BEGINNINGS: [&str; 2] =

@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use streamgate_tests::page::{Kind, Page};
 use streamgate_tests::{process, workspace};
 
+use crate::afterwards::Afterwards;
 use crate::measured::Measured;
 use crate::site::{GATEWAY, SYSTEM, Site};
 
@@ -35,18 +36,23 @@ pub(crate) fn what_the_pages_have_their_readers_type_works(site: &Site, measured
     fs::write(checkout.path().join("script"), script)?;
     fs::write(checkout.path().join("hosts"), fs::read_to_string("/etc/hosts")? + "127.0.0.1 devices.acme.example\n")?;
 
+    site.namespace(SYSTEM)?;
+    let nothing = Afterwards::new(|| {
+        let line = format!("uninstall streamgate --namespace {SYSTEM} --ignore-not-found --wait --timeout 3m");
+        site.kube.helm(&line, "")?;
+        site.kube.kubectl(&format!("delete namespace {GATEWAY} acme --ignore-not-found --wait=true --timeout=120s"))?;
+        Ok(())
+    });
     let start = Instant::now();
-    // Its own /etc/hosts, in place of the line that the quickstart has its reader add to that of the machine.
+    // Its own /etc/hosts, in place of the line that the quickstart has its reader add to that of the machine; and its own
+    // processes, all of which end with their first, at the deadline too.
     let mut command: Command = site.kube.command("unshare", "--mount --propagation private bash script");
     command.current_dir(checkout.path()).env("HELM", workspace().join("scripts/helm"));
     let output = process::run(command, Duration::from_mins(8))?.succeeded("the pages' lines")?;
     ensure!(output.text().contains("received CONNACK (0)"), "the quickstart's device was not let in: {output:?}");
     measured.seconds("the quickstart and the other pages' lines", start.elapsed());
 
-    site.kube.helm(&format!("uninstall streamgate --namespace {SYSTEM} --wait --timeout 3m"), "")?;
-    site.kube.kubectl(&format!("wait namespace/{GATEWAY} --for=delete --timeout=120s"))?;
-    site.kube.kubectl("delete namespace acme --wait=true --timeout=120s")?;
-    Ok(())
+    nothing.now()
 }
 
 /// Helm by its name, and nothing left running.

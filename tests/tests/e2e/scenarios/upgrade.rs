@@ -6,13 +6,15 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use streamgate_tests::wait;
 
-use crate::kube::name;
+use crate::afterwards::Afterwards;
+use crate::kube::{CHART, name};
 use crate::measured::Measured;
 use crate::scenarios::proxies::wait_until_two_proxies_are_left;
 use crate::site::{FLEET, GATEWAY, SYSTEM, Site};
 
 /// `helm upgrade` with other values, then with another image: devices go on.
 pub(crate) fn devices_go_on_through_upgrades(site: &Site, measured: &mut Measured) -> Result<()> {
+    let as_before = Afterwards::new(|| site.install(""));
     for (what, values) in [
         ("values", "gateways: {default: {drainTime: 8s, podAnnotations: {changed: 'yes'}}}".to_owned()),
         ("image", format!("image: {{tag: '{}'}}", site.images.next_tag)),
@@ -31,10 +33,14 @@ pub(crate) fn devices_go_on_through_upgrades(site: &Site, measured: &mut Measure
             .seconds(format!("helm upgrade with another {what}: the longest gap of a device"), happened.longest_gap);
         site.wait_until_all_is_true(&["acme", "globex", FLEET])?;
     }
+    // The sidecar is an init container.
+    let fields = "jsonpath={.items[*].spec['initContainers','containers'][*].image}";
     let images =
-        site.kube.kubectl(&format!("get pods -n {SYSTEM} -o jsonpath={{.items[*].spec.containers[*].image}}"))?;
-    ensure!(images.split_whitespace().all(|image| image.ends_with(&site.images.next_tag)), "{images}");
-    site.install("")
+        site.kube.kubectl(&format!("get pods -n {SYSTEM} -l app.kubernetes.io/name=streamgate -o {fields}"))?;
+    let images: Vec<_> = images.split_whitespace().collect();
+    // Two proxies with a sidecar each, and two operators.
+    ensure!(images.len() >= 6 && images.iter().all(|image| image.ends_with(&site.images.next_tag)), "{images:?}");
+    as_before.now()
 }
 
 /// `helm test`.
@@ -47,8 +53,7 @@ pub(crate) fn helm_test_passes(site: &Site, measured: &mut Measured) -> Result<(
 
 /// A second release can't take a gateway that another one has.
 pub(crate) fn a_second_gateway_of_one_name_is_refused(site: &Site, _: &mut Measured) -> Result<()> {
-    let chart = streamgate_tests::workspace().join("charts/streamgate");
-    let line = format!("install other {} --namespace other --create-namespace", chart.display());
+    let line = format!("install other {CHART} --namespace other --create-namespace");
     let refused = site.kube.try_helm(&line, &site.values("crds: {install: false}")?)?;
     ensure!(!refused.success() && refused.stderr.contains("default"), "{refused:?}");
     // Nothing of it stays, but for the namespace that helm made.
