@@ -1,14 +1,16 @@
 //! Certificates and authorities change in the Secret; nobody who is connected notices.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustls::pki_types::CertificateDer;
 use streamgate_tests::pki::{CertificateAuthority, Leaf};
-use streamgate_tests::tls_client::{TlsClient, is_resumed};
+use streamgate_tests::tls_client::{TlsClient, TlsStream, alert_of, is_resumed};
 use streamgate_tests::wait;
 use streamgate_tests::wire::{self, Connect, Version};
 
+use crate::afterwards::Afterwards;
 use crate::measured::Measured;
 use crate::site::{FLEET, FLEET_NAME, Site};
 
@@ -34,46 +36,72 @@ pub(crate) fn a_new_certificate_is_used_by_the_next_handshake(site: &Site, measu
 /// A device of an authority that is trusted no more is refused, with a session from before too, by every proxy; who is
 /// connected stays.
 pub(crate) fn devices_of_a_removed_authority_are_refused(site: &Site, measured: &mut Measured) -> Result<()> {
+    let address = site.address()?;
     let next = CertificateAuthority::new("Fleet CA 2")?;
     let mine = TlsClient::with_certificate(&site.public, FLEET_NAME, &next.device("device")?)?.without_resumption();
+    let first_authority = Afterwards::new(|| {
+        site.ca_config_map(FLEET, "ca", &[&site.fleet])?;
+        let old = site.fleet_device("device")?.without_resumption();
+        wait::until("the first authority on every proxy", Duration::from_secs(30), || {
+            (0..8).all(|_| connect(address, &old).is_ok()).then_some(())
+        })
+    });
     site.ca_config_map(FLEET, "ca", &[&site.fleet, &next])?;
     wait::until("devices of both authorities", Duration::from_secs(30), || {
-        (0..8).all(|_| connect(site, &mine).is_ok()).then_some(())
+        (0..8).all(|_| connect(address, &mine).is_ok()).then_some(())
     })?;
 
     let fleet = site.start_fleet(50)?;
-    let old = site.fleet_device("device")?;
-    connect(site, &old)?;
-    wait::until("a resumed session", wait::SOON, || connect(site, &old).ok().filter(|resumed| *resumed))?;
+    let old = site.fleet_device("device")?.without_resumption();
+    // A ticket is good for one handshake, so there is a device for each. So many meet both proxies.
+    let with_tickets = (0..16).map(|_| with_ticket(site, address)).collect::<Result<Vec<_>>>()?;
     let start = Instant::now();
     site.ca_config_map(FLEET, "ca", &[&next])?;
     wait::until("the refusal of the removed authority", Duration::from_secs(30), || {
-        // By both proxies, with a session and without.
-        (0..8).all(|_| connect(site, &old).is_err()).then_some(())
+        (0..8).all(|_| refusal(address, &old).is_ok_and(|alert| alert == Some(UNKNOWN_CA))).then_some(())
     })?;
     measured.seconds("a removed authority: until its devices are refused", start.elapsed());
-    for _ in 0..16 {
-        ensure!(connect(site, &old).is_err(), "a device of the removed authority got in by its session");
-        ensure!(connect(site, &old.clone().without_resumption()).is_err(), "a device of the removed authority got in");
-        connect(site, &mine).context("a device of the authority that stays")?;
+    for (number, device) in with_tickets.iter().enumerate() {
+        let by_session = refusal(address, device).with_context(|| format!("the session of device {number}"))?;
+        ensure!(by_session == Some(UNKNOWN_CA), "device {number}, with a session from before: alert {by_session:?}");
+        let anew = refusal(address, &old)?;
+        ensure!(anew == Some(UNKNOWN_CA), "a device of the removed authority: alert {anew:?}");
+        connect(address, &mine).context("a device of the authority that stays")?;
     }
     let happened = fleet.since(start);
     ensure!(happened.is_nothing(), "devices that were connected noticed it: {happened:?}");
-    drop(fleet);
-    site.ca_config_map(FLEET, "ca", &[&site.fleet])?;
-    wait::until("the first authority", Duration::from_secs(30), || {
-        (0..8).all(|_| connect(site, &old.clone().without_resumption()).is_ok()).then_some(())
-    })
+    first_authority.now()
 }
 
-/// Connects until the CONNACK. Gives whether an earlier session went on.
-fn connect(site: &Site, client: &TlsClient) -> Result<bool> {
-    let mut stream = client.connect(site.address()?)?;
-    let connect = Connect::new(Version::V311, "certificates");
-    let packet = wire::connack(&mut stream, &connect)?;
-    ensure!(packet.body == [0, 0], "no CONNACK that lets it in: {packet:?}");
-    Ok(is_resumed(&stream))
+/// A device that has been resumed, and has a ticket for once more.
+fn with_ticket(site: &Site, address: SocketAddr) -> Result<TlsClient> {
+    let device = site.fleet_device("device")?.with_own_sessions();
+    // Each connection may be to another proxy, and a session goes on at either.
+    wait::until("a resumed session and a further ticket", wait::SOON, || {
+        let stream = connect(address, &device).ok()?;
+        (is_resumed(&stream) && stream.conn.tls13_tickets_received() > 0).then_some(())
+    })?;
+    Ok(device)
 }
+
+/// Connects until the CONNACK that lets it in.
+fn connect(address: SocketAddr, client: &TlsClient) -> Result<TlsStream> {
+    let mut stream = client.connect(address)?;
+    let packet = wire::connack(&mut stream, &Connect::new(Version::V311, "certificates"))?;
+    ensure!(packet.body == [0, 0], "no CONNACK that lets it in: {packet:?}");
+    Ok(stream)
+}
+
+/// The alert by which it is refused; none where it is let in. Any other end is an error.
+fn refusal(address: SocketAddr, client: &TlsClient) -> Result<Option<u8>> {
+    match connect(address, client) {
+        Ok(_) => Ok(None),
+        Err(error) => alert_of(&error).map(Some).ok_or(error),
+    }
+}
+
+/// The alert `unknown_ca` (RFC 8446, 6.2).
+const UNKNOWN_CA: u8 = 48;
 
 fn certificate(site: &Site, client: &TlsClient) -> Result<CertificateDer<'static>> {
     let stream = client.clone().without_resumption().connect(site.address()?)?;
