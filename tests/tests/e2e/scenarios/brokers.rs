@@ -1,14 +1,17 @@
 //! Brokers come and go: devices stay with the pod of the same name.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use streamgate_tests::wait;
 
+use crate::afterwards::Afterwards;
 use crate::fleet::{Fleet, share};
 use crate::kube::name;
 use crate::measured::Measured;
-use crate::site::{FLEET, Site};
+use crate::site::{FLEET, SYSTEM, Site};
 
 /// A rolling restart: each device comes back to the pod of the same name, which has another address by then.
 pub(crate) fn rolling_restart_of_brokers_brings_each_device_back_to_its_pod(
@@ -22,12 +25,14 @@ pub(crate) fn rolling_restart_of_brokers_brings_each_device_back_to_its_pod(
     site.kube.restart(FLEET, "statefulset/broker")?;
     fleet.wait_until_whole()?;
     let happened = fleet.since(start);
-    ensure_at(site, fleet, &before)?;
+    let strayed = strayed(site, fleet, &before)?;
+    ensure!(strayed.is_empty(), "with all brokers there, these are at another one than before: {strayed:?}");
     for (pod, address) in self::addresses(site)? {
         ensure!(addresses.get(&pod) != Some(&address), "{pod} has kept its address {address}");
     }
     ensure!(site.versions()? == versions, "a status was written for a rollout of brokers");
-    measured.value("rollout of 3 brokers: devices that changed their broker", "0 of 100");
+    let changed = format!("{} of {}", strayed.len(), before.len());
+    measured.value("rollout of 3 brokers: devices that changed their broker", changed);
     measured.seconds("rollout of 3 brokers: the longest gap of a device", happened.longest_gap);
     Ok(())
 }
@@ -41,10 +46,14 @@ pub(crate) fn scaling_brokers_moves_the_share_that_it_must_and_no_other(
 
     let fleet = site.start_fleet(DEVICES)?;
     let three = fleet.brokers();
-    site.kube.kubectl(&format!("scale -n {FLEET} statefulset/broker --replicas=4"))?;
-    site.kube.wait_for_rollout(FLEET, "statefulset/broker")?;
+    let three_again = Afterwards::new(|| {
+        scale(site, 3)?;
+        site.kube.kubectl(&format!("wait -n {FLEET} pod/broker-3 --for=delete --timeout=60s")).map(|_| ())
+    });
+    scale(site, 4)?;
     ensure!(fleet.brokers() == three, "somebody was moved while connected");
     drop(fleet);
+    wait_until_proxies_know_the_brokers(site)?;
     // Devices that connect from now on go where all four say.
     let fleet = site.start_fleet(DEVICES)?;
     let four = fleet.brokers();
@@ -55,12 +64,11 @@ pub(crate) fn scaling_brokers_moves_the_share_that_it_must_and_no_other(
     measured.value("3 to 4 brokers: devices that move", format!("{} of {DEVICES}", moved.len()));
 
     let start = Instant::now();
-    site.kube.kubectl(&format!("scale -n {FLEET} statefulset/broker --replicas=3"))?;
-    site.kube.wait_for_rollout(FLEET, "statefulset/broker")?;
-    site.kube.kubectl(&format!("wait -n {FLEET} pod/broker-3 --for=delete --timeout=60s"))?;
+    three_again.now()?;
     fleet.wait_until_whole()?;
     let happened = fleet.since(start);
-    ensure_at(site, fleet, &three)?;
+    let strayed = strayed(site, fleet, &three)?;
+    ensure!(strayed.is_empty(), "with three brokers again, these are at another one than before: {strayed:?}");
     ensure!(
         happened.departed.len() == moved.len(),
         "others than those of the fourth broker were cut off: {happened:?}"
@@ -70,19 +78,48 @@ pub(crate) fn scaling_brokers_moves_the_share_that_it_must_and_no_other(
     Ok(())
 }
 
-/// That each is where it was. While its broker was away, a device was taken to another one, and stays there until it connects
-/// anew.
-fn ensure_at(site: &Site, fleet: Fleet, wanted: &BTreeMap<String, String>) -> Result<()> {
+fn scale(site: &Site, brokers: usize) -> Result<()> {
+    site.kube.kubectl(&format!("scale -n {FLEET} statefulset/broker --replicas={brokers}"))?;
+    site.kube.wait_for_rollout(FLEET, "statefulset/broker")
+}
+
+/// The devices that are at another broker than wanted as they connect anew: while its broker was away, a device was taken to
+/// another one, and stays there.
+fn strayed(site: &Site, fleet: Fleet, wanted: &BTreeMap<String, String>) -> Result<Vec<(String, String)>> {
     drop(fleet);
-    let fleet = site.start_fleet(wanted.len())?;
-    let brokers = fleet.brokers();
-    let strayed: Vec<_> = brokers.iter().filter(|(device, broker)| wanted.get(*device) != Some(*broker)).collect();
-    ensure!(strayed.is_empty(), "with all brokers there, these are at another one than before: {strayed:?}");
+    wait_until_proxies_know_the_brokers(site)?;
+    let brokers = site.start_fleet(wanted.len())?.brokers();
+    Ok(brokers.into_iter().filter(|(device, broker)| wanted.get(device) != Some(broker)).collect())
+}
+
+/// Waits until every proxy takes devices to the pods that there are, and to no other: a rollout's end comes there later.
+fn wait_until_proxies_know_the_brokers(site: &Site) -> Result<()> {
+    let pods: BTreeSet<String> = addresses(site)?.into_values().map(|address| format!("{address}:1883")).collect();
+    for proxy in site.proxies()? {
+        let mut seen = BTreeSet::new();
+        let knows = || {
+            let page: Value =
+                serde_json::from_str(&site.kube.ask_pod(SYSTEM, name(&proxy), 9901, "config").ok()?).ok()?;
+            seen = targets(&page);
+            (seen == pods).then_some(())
+        };
+        let waited = wait::until("the brokers' addresses", Duration::from_secs(30), knows);
+        waited.with_context(|| format!("{} has {seen:?} in place of {pods:?}", name(&proxy)))?;
+    }
     Ok(())
+}
+
+/// Where the fleet's route leads, by the page `/config`.
+fn targets(page: &Value) -> BTreeSet<String> {
+    let all = |value: &Value, field: &str| value[field].as_array().cloned().unwrap_or_default();
+    let routes = all(page, "streamroutes").into_iter().filter(|route| route["namespace"] == FLEET);
+    let groups = routes.flat_map(|route| all(&route, "upstream"));
+    let endpoints = groups.flat_map(|group| all(&group, "endpoints"));
+    endpoints.filter_map(|endpoint| endpoint["target"].as_str().map(str::to_owned)).collect()
 }
 
 fn addresses(site: &Site) -> Result<BTreeMap<String, String>> {
     let pods = site.kube.list(&format!("pods -n {FLEET} -l app=broker"))?;
-    let address = |pod: &serde_json::Value| pod["status"]["podIP"].as_str().unwrap_or_default().to_owned();
+    let address = |pod: &Value| pod["status"]["podIP"].as_str().unwrap_or_default().to_owned();
     Ok(pods.iter().map(|pod| (name(pod).to_owned(), address(pod))).collect())
 }
