@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use streamgate_tests::tls_client::TlsClient;
 use streamgate_tests::wait;
+use streamgate_tests::wire::Version;
 use tokio::runtime::{Builder, Runtime};
 
 use self::device::Device;
@@ -121,7 +122,7 @@ impl Fleet {
                     }
                 }
                 Event::Disconnected(code) => {
-                    *happened.told.entry(code).or_default() += 1;
+                    happened.told.entry(code).or_default().insert(device);
                     happened.departures.push(at - start);
                     happened.departed.insert(device);
                     gone.insert(device, at);
@@ -139,6 +140,11 @@ impl Fleet {
         happened
     }
 
+    /// The devices that speak MQTT 5.
+    pub(crate) fn of_mqtt_5(&self) -> BTreeSet<usize> {
+        (0..self.count).filter(|number| device::version(*number) == Version::V5).collect()
+    }
+
     fn last_troubles(&self) -> Vec<Event> {
         let troubles = self.journal.entries().into_iter().rev().map(|entry| entry.event);
         troubles.filter(|event| !matches!(event, Event::Connected(_))).take(3).collect()
@@ -151,8 +157,8 @@ pub(crate) struct Happened {
     count: usize,
     /// How long after its begin each that came was let in.
     pub(crate) connected: Vec<Duration>,
-    /// How many were told to go, by reason code.
-    pub(crate) told: BTreeMap<u8, usize>,
+    /// Which were told to go, by reason code.
+    pub(crate) told: BTreeMap<u8, BTreeSet<usize>>,
     /// How many lost their connection without a word.
     pub(crate) lost: usize,
     /// When each that had been connected was no more.

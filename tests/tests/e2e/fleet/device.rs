@@ -34,9 +34,14 @@ pub(super) fn client_id(called: &str, number: usize) -> String {
     format!("{called}-{number}")
 }
 
+/// What a device speaks: MQTT 5 are the even ones.
+pub(super) fn version(number: usize) -> Version {
+    if number.is_multiple_of(2) { Version::V5 } else { Version::V311 }
+}
+
 impl Device {
     pub(super) fn new(number: usize, terms: &Terms<'_>) -> Result<Self> {
-        let version = if number.is_multiple_of(2) { Version::V5 } else { Version::V311 };
+        let version = version(number);
         let id = client_id(terms.called, number);
         let mut connect = Connect::new(version, &id).keep_alive(30);
         if terms.have_wills {
