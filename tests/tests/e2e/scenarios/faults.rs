@@ -1,27 +1,38 @@
 //! Whatever dies, devices that are connected stay, but for those of a proxy that was killed.
 
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use streamgate_tests::wait;
 
+use crate::afterwards::Afterwards;
 use crate::fleet::{Fleet, Terms};
 use crate::kube::{condition, container_id, container_status, name};
 use crate::machine::Component;
 use crate::measured::Measured;
-use crate::site::{FLEET, FLEET_NAME, SYSTEM, Site};
+use crate::site::{FLEET, FLEET_NAME, OPERATOR, PROXIES, SYSTEM, Site};
 
 const DEVICES: usize = 100;
 
-/// The operator, both replicas at once.
+/// The operator, both replicas at once, by SIGKILL: neither gives the Lease back, so that it is taken over as it expires.
 pub(crate) fn killed_operators_leave_devices_alone(site: &Site, measured: &mut Measured) -> Result<()> {
     unharmed(site, || {
+        let pods = site.kube.list(&format!("pods -n {SYSTEM} -l app.kubernetes.io/component=operator"))?;
+        let before: Vec<_> = pods.iter().map(|pod| restarts_in(pod, "operator")).collect();
+        let holder = lease_holder(site)?;
         let start = Instant::now();
-        site.kube.kubectl(&format!(
-            "delete pods -n {SYSTEM} -l app.kubernetes.io/component=operator --grace-period=0 --force"
-        ))?;
-        site.kube.wait_for_rollout(SYSTEM, "deployment/streamgate-operator")?;
+        for pod in &pods {
+            site.machine.kill_container(container_id(pod, "operator")?)?;
+        }
+        for (pod, before) in pods.iter().zip(before) {
+            wait_for_restart(site, name(pod), "operator", before)?;
+        }
+        site.kube.wait_for_rollout(SYSTEM, OPERATOR)?;
         route_takes_effect(site)?;
+        ensure!(lease_holder(site)? != holder, "the Lease is still of one that was killed: {holder}");
         measured.seconds("both operators killed: until a new route is in effect", start.elapsed());
         Ok(())
     })
@@ -30,12 +41,10 @@ pub(crate) fn killed_operators_leave_devices_alone(site: &Site, measured: &mut M
 /// The sidecar: kubelet starts it again, and it goes on.
 pub(crate) fn a_killed_sync_comes_back(site: &Site, measured: &mut Measured) -> Result<()> {
     unharmed(site, || {
-        let pod = site.proxies()?.first().map(|pod| name(pod).to_owned()).context("no proxy")?;
+        let pod = site.proxies()?.into_iter().next().context("no proxy")?;
         let start = Instant::now();
-        kill_container(site, &pod, "config-sync")?;
-        wait::until("the sidecar's next start", MINUTE, || {
-            (restarts(site, &pod, "config-sync").ok()? > 0).then_some(())
-        })?;
+        site.machine.kill_container(container_id(&pod, "config-sync")?)?;
+        wait_for_restart(site, name(&pod), "config-sync", restarts_in(&pod, "config-sync"))?;
         route_takes_effect(site)?;
         measured.seconds("sync killed: until a new route is in effect", start.elapsed());
         Ok(())
@@ -45,31 +54,33 @@ pub(crate) fn a_killed_sync_comes_back(site: &Site, measured: &mut Measured) -> 
 /// A proxy: its devices come back at once, by the other or by the one that kubelet starts.
 pub(crate) fn devices_of_a_killed_proxy_come_back(site: &Site, measured: &mut Measured) -> Result<()> {
     let fleet = site.start_fleet(DEVICES)?;
-    let pod = site.proxies()?.first().map(|pod| name(pod).to_owned()).context("no proxy")?;
+    let pod = site.proxies()?.into_iter().next().context("no proxy")?;
     let start = Instant::now();
-    kill_container(site, &pod, "proxy")?;
-    wait::until("the proxy's next start", MINUTE, || (restarts(site, &pod, "proxy").ok()? > 0).then_some(()))?;
+    site.machine.kill_container(container_id(&pod, "proxy")?)?;
+    wait_for_restart(site, name(&pod), "proxy", restarts_in(&pod, "proxy"))?;
     fleet.wait_until_whole()?;
     let happened = fleet.since(start);
     ensure!(!happened.departed.is_empty() && happened.departed.len() < DEVICES, "{happened:?}");
     measured
         .value("a proxy of two killed: devices that were cut off", format!("{} of {DEVICES}", happened.departed.len()));
     measured.seconds("a proxy of two killed: the longest gap of a device", happened.longest_gap);
-    site.kube.wait_for_rollout(SYSTEM, "deployment/streamgate-default")?;
+    site.kube.wait_for_rollout(SYSTEM, PROXIES)?;
     site.wait_until_all_is_true(&[FLEET])
 }
 
-/// kubelet and containerd.
+/// kubelet and containerd: containers go on, and further ones can be started.
 pub(crate) fn a_node_whose_kubelet_and_containerd_restart_keeps_its_devices(
     site: &Site,
     measured: &mut Measured,
 ) -> Result<()> {
     unharmed(site, || {
+        let before = container_ids(&site.proxies()?)?;
         let start = Instant::now();
         site.machine.restart(Component::Kubelet)?;
         site.machine.restart(Component::Containerd)?;
-        site.kube.wait_for_condition("default", "nodes --all", "Ready")?;
+        wait_until_the_node_serves(site)?;
         route_takes_effect(site)?;
+        ensure!(container_ids(&site.proxies()?)? == before, "proxies were started again");
         measured.seconds("kubelet and containerd restarted: until a new route is in effect", start.elapsed());
         Ok(())
     })
@@ -80,8 +91,9 @@ pub(crate) fn devices_connect_while_the_api_server_is_away(site: &Site, measured
     unharmed(site, || {
         let address = site.address()?;
         site.machine.stop(Component::ApiServer)?;
+        let server = Afterwards::new(|| site.machine.start(Component::ApiServer));
         let start = Instant::now();
-        let mut connects = 0;
+        let (mut connects, mut refused) = (0, 0);
         while start.elapsed() < MINUTE {
             let client = site.fleet_device("newcomer")?;
             let newcomers = Fleet::start(&Terms {
@@ -94,18 +106,21 @@ pub(crate) fn devices_connect_while_the_api_server_is_away(site: &Site, measured
             })?;
             let happened = newcomers.since(start);
             ensure!(happened.refused.is_empty() && happened.failed.is_empty(), "{happened:?}");
-            connects += 20;
+            connects += happened.connected.len();
+            refused += happened.refused.len() + happened.failed.len();
             std::thread::sleep(Duration::from_secs(5));
         }
-        site.machine.start(Component::ApiServer)?;
-        measured.value("API server away for a minute: connects meanwhile, refused", format!("{connects}, 0"));
+        server.now()?;
+        measured.value("API server away for a minute: connects meanwhile, refused", format!("{connects}, {refused}"));
         let start = Instant::now();
         wait::until("the API server", MINUTE, || {
             site.kube.try_kubectl("get --raw /readyz").ok()?.success().then_some(())
         })?;
         route_takes_effect(site)?;
         measured.seconds("API server back: until a new route is in effect", start.elapsed());
-        Ok(())
+        // Kubernetes takes a node for lost whose kubelet could say nothing for so long, and its pods out of all Services, until
+        // its parts have heard of each other again: a new connection would be refused meanwhile.
+        wait_until_the_node_serves(site)
     })
 }
 
@@ -117,12 +132,13 @@ pub(crate) fn a_pod_that_is_cut_off_from_the_api_keeps_its_devices(site: &Site, 
         let address = pod["status"]["podIP"].as_str().context("a pod without an address")?;
         let start = Instant::now();
         site.machine.cut_off(address)?;
+        let filter = Afterwards::new(|| site.machine.let_through());
         let unknown = wait::until("Programmed=Unknown", MINUTE, || {
             let (status, reason, message) = programmed(site)?;
             (status == "Unknown").then_some((reason, message))
         });
         let took = start.elapsed();
-        site.machine.let_through()?;
+        filter.now()?;
         let (reason, message) = unknown?;
         ensure!(reason == "ProxySilent" && message.contains(name(pod)), "{reason}: {message}");
         measured.seconds("a pod cut off from the API: until Programmed is Unknown", took);
@@ -154,16 +170,70 @@ fn route_takes_effect(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// Ends a container's process by SIGKILL, from outside, for there is nothing in it to do so by.
-fn kill_container(site: &Site, pod: &str, container: &str) -> Result<()> {
-    site.machine.kill_container(container_id(&site.kube.get(&format!("pod -n {SYSTEM} {pod}"))?, container)?)
+/// Waits until all pods are Ready, and a further one can be connected to by its Service: scheduler, kubelet, controllers and
+/// kube-proxy have all heard of the present by then.
+fn wait_until_the_node_serves(site: &Site) -> Result<()> {
+    site.kube.wait_for_condition("default", "nodes --all", "Ready")?;
+    for namespace in [SYSTEM, FLEET, "acme", "globex"] {
+        site.kube.wait_for_condition(namespace, "pods --all", "Ready")?;
+    }
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": FLEET, "name": "newcomer"},
+        "spec": {"type": "NodePort", "selector": {"app": "newcomer"}, "ports": [{"name": "mqtt", "port": 1883}]},
+    });
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"namespace": FLEET, "name": "newcomer", "labels": {"app": "newcomer"}},
+        "spec": {
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 1883, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "mosquitto", "image": site.images.mosquitto,
+                "command": ["mosquitto", "-c", "/etc/broker/mosquitto.conf"],
+                "securityContext": {
+                    "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": [{"name": "settings", "mountPath": "/etc/broker"}],
+            }],
+            "volumes": [{"name": "settings", "configMap": {"name": "broker"}}],
+        },
+    });
+    site.kube.apply(&json!({"apiVersion": "v1", "kind": "List", "items": [service, pod]}).to_string())?;
+    let leave = Afterwards::new(|| {
+        site.kube.kubectl(&format!("delete -n {FLEET} pod/newcomer service/newcomer --timeout=60s")).map(|_| ())
+    });
+    site.kube.wait_for_condition(FLEET, "pod/newcomer", "Ready")?;
+    let service = site.kube.get(&format!("service -n {FLEET} newcomer"))?;
+    let port = service["spec"]["ports"][0]["nodePort"].as_u64().and_then(|port| u16::try_from(port).ok());
+    let address = SocketAddr::new(site.address()?.ip(), port.context("a Service without a NodePort")?);
+    wait::until("a connection to the new pod", Duration::from_mins(2), || TcpStream::connect(address).ok())?;
+    leave.now()
 }
 
-/// How often it was started again, if it runs.
-fn restarts(site: &Site, pod: &str, container: &str) -> Result<u64> {
-    let pod = site.kube.get(&format!("pod -n {SYSTEM} {pod}"))?;
-    let status = container_status(&pod, container).filter(|status| !status["state"]["running"].is_null());
-    Ok(status.map_or(0, |status| status["restartCount"].as_u64().unwrap_or(0)))
+/// Waits until a container runs that was started again since.
+fn wait_for_restart(site: &Site, pod: &str, container: &str, before: u64) -> Result<()> {
+    let is_again = || {
+        let pod = site.kube.get(&format!("pod -n {SYSTEM} {pod}")).ok()?;
+        let runs = container_status(&pod, container).is_some_and(|status| !status["state"]["running"].is_null());
+        (runs && restarts_in(&pod, container) > before).then_some(())
+    };
+    wait::until("the container's next start", MINUTE, is_again).with_context(|| format!("{container} of {pod}"))
+}
+
+/// How often a container was started again.
+fn restarts_in(pod: &Value, container: &str) -> u64 {
+    container_status(pod, container).and_then(|status| status["restartCount"].as_u64()).unwrap_or(0)
+}
+
+/// The containers of the proxies' pods: one that is started again has another id.
+fn container_ids(pods: &[Value]) -> Result<BTreeSet<String>> {
+    let containers = pods.iter().flat_map(|pod| [(pod, "proxy"), (pod, "config-sync")]);
+    containers.map(|(pod, container)| Ok(container_id(pod, container)?.to_owned())).collect()
+}
+
+fn lease_holder(site: &Site) -> Result<String> {
+    let lease = site.kube.get(&format!("lease -n {SYSTEM} streamgate-operator"))?;
+    Ok(lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
 }
 
 fn programmed(site: &Site) -> Option<(String, String, String)> {
