@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use streamgate_tests::tls_client::TlsClient;
 use streamgate_tests::wait;
+use streamgate_tests::wire::{self, Connect, Version};
 
-use crate::kube::condition;
+use crate::afterwards::Afterwards;
+use crate::kube::{condition, name};
 use crate::measured::Measured;
-use crate::site::{GATEWAY, Site};
+use crate::site::{GATEWAY, SYSTEM, Site};
 
 /// Of two namespaces that claim one name the older keeps it, and the younger is told who has it.
 pub(crate) fn the_older_claim_keeps_a_name(site: &Site, _: &mut Measured) -> Result<()> {
@@ -21,9 +24,12 @@ pub(crate) fn the_older_claim_keeps_a_name(site: &Site, _: &mut Measured) -> Res
     // Creation times have seconds.
     let first = site.kube.get("tlssni -n claims-a names")?["metadata"]["creationTimestamp"].clone();
     wait::until("the next second", Duration::from_secs(5), || {
-        let now = site.kube.kubectl("get --raw /version").ok().map(|_| jiff::Timestamp::now())?;
+        // By the clock of the API server.
+        let fields = "jsonpath={.metadata.creationTimestamp}";
+        let line = format!("create configmap clock -n claims-b --dry-run=server -o {fields}");
+        let now: jiff::Timestamp = site.kube.kubectl(&line).ok()?.parse().ok()?;
         let first: jiff::Timestamp = first.as_str()?.parse().ok()?;
-        (now.as_second() > first.as_second() + 1).then_some(())
+        (now > first).then_some(())
     })?;
     site.kube.apply(&tls_sni("claims-b", "shared.example", json!({})).to_string())?;
     let message = wait_for(site, "tlssni -n claims-b names", "Accepted", "False", "Conflicted")?;
@@ -55,6 +61,7 @@ pub(crate) fn another_namespace_attaches_only_where_it_is_allowed(site: &Site, _
 
 /// What the gateway's owner writes into the chart's values holds.
 pub(crate) fn the_owners_namespaces_and_domains_hold(site: &Site, _: &mut Measured) -> Result<()> {
+    let as_before = Afterwards::new(|| site.install(""));
     site.install(
         "gateways: {default: {allowedNamespaces: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: NotIn, values: [outsiders]}]}, \
          domains: [{namespaces: [acme], names: ['*.acme.example']}, {namespaces: [globex], names: [meters.globex.example]}, \
@@ -71,65 +78,99 @@ pub(crate) fn the_owners_namespaces_and_domains_hold(site: &Site, _: &mut Measur
     wait_for(site, "tlssni -n insiders names", "Accepted", "True", "Accepted")?;
     site.wait_until_all_is_true(&["acme", "globex", "fleet"])?;
     site.kube.kubectl("delete namespace outsiders insiders --wait=true --timeout=90s")?;
-    site.install("")
+    as_before.now()
 }
 
-/// A route leads nobody to the cloud's metadata, to the proxy's own machine, or to a proxy.
-pub(crate) fn no_route_leads_to_metadata_loopback_or_a_proxy(site: &Site, _: &mut Measured) -> Result<()> {
+/// A route leads nobody to the cloud's metadata, to the proxy's own machine, or to a proxy, be it another gateway's.
+pub(crate) fn no_route_leads_to_metadata_loopback_or_a_proxy(site: &Site, measured: &mut Measured) -> Result<()> {
+    let as_before = Afterwards::new(|| {
+        site.kube.kubectl("delete namespace trespasser --ignore-not-found --wait=true --timeout=90s")?;
+        site.install("")
+    });
+    site.install("gateways: {other: {replicas: 1, service: {type: ClusterIP}}}")?;
     site.namespace("trespasser")?;
-    site.tls_secret("trespasser", "tls", &site.public.server(&["x.trespasser.example"])?)?;
-    site.kube.apply(&tls_sni("trespasser", "x.trespasser.example", json!({})).to_string())?;
+    site.tls_secret("trespasser", "tls", &site.public.server(&NAMES)?)?;
+    let mut names = tls_sni("trespasser", NAMES[0], json!({}));
+    names["spec"]["snis"] = json!(NAMES);
+    site.kube.apply(&names.to_string())?;
     let proxies = site.proxies()?;
-    let admin = proxies.first().and_then(|pod| pod["status"]["podIP"].as_str()).context("no proxy")?;
-    let targets = [("metadata", "169.254.169.254"), ("loopback", "127.0.0.1"), ("admin", admin)];
-    let mut allowed = Vec::new();
-    for (name, address) in targets {
-        let service = json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "trespasser", "name": name},
+    for (service, deployment) in [("own-admin", "streamgate-default-"), ("others-admin", "streamgate-other-")] {
+        let pod = proxies.iter().find(|pod| name(pod).starts_with(deployment)).context("no such proxy")?;
+        let address = pod["status"]["podIP"].as_str().context("a pod without an address")?;
+        site.kube.apply(&endpoints_at(service, address).to_string())?;
+        site.kube.apply(&route("trespasser", NAMES[0], service).to_string())?;
+        let message = wait_for(site, "streamroute -n trespasser devices", "ResolvedRefs", "False", "UpstreamDenied")?;
+        ensure!(message.contains(service), "it isn't told which Service: {message}");
+        let passed_on = site.kube.get(&format!("configmap -n {GATEWAY} endpoints.trespasser.{service}"))?;
+        ensure!(!passed_on.to_string().contains(address), "a proxy's address is passed on: {passed_on}");
+        site.kube.kubectl("delete -n trespasser streamroute/devices")?;
+    }
+    // Of loopback and of the metadata's address the API server takes no EndpointSlice, but a route can name them itself.
+    let nodes = [("metadata", "169.254.169.254"), ("loopback", "127.0.0.1")];
+    for ((node, host), sni) in nodes.iter().zip(NAMES) {
+        let mut route = route("trespasser", sni, "none");
+        route["metadata"]["name"] = json!(node);
+        // At the proxy's own machine somebody listens at this port.
+        route["spec"]["upstream"] = json!({"nodes": [{"name": "a", "host": host, "port": 9901}]});
+        site.kube.apply(&route.to_string())?;
+        let object = format!("streamroute -n trespasser {node}");
+        wait_for(site, &object, "Accepted", "False", "ExternalUpstreamNotAllowed")?;
+    }
+    // Where the owner lets routes lead outside, the proxy itself doesn't go there.
+    site.install(
+        "gateways: {default: {allowExternalUpstreams: true}, other: {replicas: 1, service: {type: ClusterIP}}}",
+    )?;
+    for ((node, _), sni) in nodes.iter().zip(NAMES) {
+        site.kube.wait_for_condition("trespasser", &format!("streamroute/{node}"), "Programmed")?;
+        let client = TlsClient::new(&site.public, sni)?;
+        let mut device = client.connect(site.address()?)?;
+        let code = wire::connack(&mut device, &Connect::new(Version::V5, "trespasser"))?.body.get(1).copied();
+        ensure!(code == Some(SERVER_UNAVAILABLE), "a device that is to go to {node} was told {code:x?}");
+    }
+    let attempts = attempts_of_trespasser(site)?;
+    for (node, _) in nodes {
+        let of_node: Vec<_> = attempts.iter().filter(|line| line.contains(&format!("trespasser/{node}\""))).collect();
+        let denied = !of_node.is_empty() && of_node.iter().all(|line| line.contains("reason=\"Denied\""));
+        ensure!(denied, "attempts to reach {node} that the proxy did not deny by itself: {attempts:?}");
+    }
+    measured.value("attempts of proxies to reach metadata or loopback, denied by themselves", attempts.len());
+    as_before.now()
+}
+
+/// What proxies count of attempts to go where that tenant's routes lead.
+fn attempts_of_trespasser(site: &Site) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for pod in site.proxies()? {
+        let metrics = site.kube.ask_pod(SYSTEM, name(&pod), 9901, "metrics")?;
+        let attempts = metrics.lines().filter(|line| line.starts_with("streamgate_upstream_attempts_total{"));
+        lines.extend(attempts.filter(|line| line.contains("trespasser/")).map(str::to_owned));
+    }
+    Ok(lines)
+}
+
+/// A Service whose endpoints somebody wrote by hand.
+fn endpoints_at(service: &str, address: &str) -> Value {
+    let metadata = json!({"namespace": "trespasser", "name": service});
+    json!({"apiVersion": "v1", "kind": "List", "items": [
+        {
+            "apiVersion": "v1", "kind": "Service", "metadata": metadata,
             "spec": {"ports": [{"name": "mqtt", "port": 9901}]},
-        });
-        let slice = json!({
+        },
+        {
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
             "metadata": {
-                "namespace": "trespasser", "name": format!("{name}-1"), "labels": {"kubernetes.io/service-name": name},
+                "namespace": "trespasser", "name": format!("{service}-1"),
+                "labels": {"kubernetes.io/service-name": service},
             },
             "addressType": "IPv4", "endpoints": [{"addresses": [address]}],
             "ports": [{"name": "mqtt", "port": 9901, "protocol": "TCP"}],
-        });
-        site.kube.apply(&service.to_string())?;
-        // The API server itself refuses some of these addresses.
-        if site.kube.try_apply(&slice.to_string())?.success() {
-            allowed.push(name);
-        }
-    }
-    ensure!(allowed.contains(&"admin"), "the API server takes none of them: {allowed:?}");
-    for name in allowed {
-        let mut route = route("trespasser", "x.trespasser.example", name);
-        route["metadata"]["name"] = json!(name);
-        route["spec"]["match"]["sourceRanges"] = json!([format!("192.0.2.{}/32", name.len())]);
-        site.kube.apply(&route.to_string())?;
-        wait_for(site, &format!("streamroute -n trespasser {name}"), "ResolvedRefs", "False", "UpstreamDenied")?;
-        let passed_on = site.kube.get(&format!("configmap -n {GATEWAY} endpoints.trespasser.{name}"))?;
-        ensure!(!passed_on.to_string().contains(admin), "a proxy's address is passed on: {passed_on}");
-    }
-    for (name, host) in [("node-metadata", "169.254.169.254"), ("node-name", "localhost")] {
-        let route = json!({
-            "apiVersion": "streamgate.dev/v1alpha1", "kind": "StreamRoute",
-            "metadata": {"namespace": "trespasser", "name": name},
-            "spec": {"upstream": {"nodes": [{"name": "a", "host": host, "port": 80}]}},
-        });
-        site.kube.apply(&route.to_string())?;
-        wait_for(
-            site,
-            &format!("streamroute -n trespasser {name}"),
-            "Accepted",
-            "False",
-            "ExternalUpstreamNotAllowed",
-        )?;
-    }
-    site.kube.kubectl("delete namespace trespasser --wait=true --timeout=90s")?;
-    Ok(())
+        },
+    ]})
 }
+
+const NAMES: [&str; 2] = ["x.trespasser.example", "y.trespasser.example"];
+/// The reason code "Server unavailable" of a CONNACK (MQTT 5, 3.2.2.2).
+const SERVER_UNAVAILABLE: u8 = 0x88;
 
 fn tls_sni(namespace: &str, name: &str, further: Value) -> Value {
     let mut spec = json!({"snis": [name], "certificates": [{"secretName": "tls"}]});
