@@ -11,23 +11,15 @@ use streamgate_tests::wire::{self, Connect, Version};
 use crate::measured::Measured;
 use crate::site::{FLEET, Site};
 
-/// Use another server's words: not authorized.
+/// The reason code "Not authorized" of a CONNACK (MQTT 5, 3.2.2.2).
 const NOT_AUTHORIZED: u8 = 0x87;
+/// The alert `unrecognized_name` (RFC 6066, 3).
 const UNRECOGNIZED_NAME: u8 = 112;
+const NAME: &str = "devices.passing.example";
 
-/// First the route, then the TlsSni, then the namespace.
+/// First the route, then the TlsSni, then the namespace; and at last a namespace with all that is in it at once.
 pub(crate) fn what_is_deleted_is_refused_and_leaves_nothing(site: &Site, measured: &mut Measured) -> Result<()> {
-    const NAME: &str = "devices.passing.example";
-
-    site.namespace("passing")?;
-    site.tls_secret("passing", "tls", &site.public.server(&[NAME])?)?;
-    site.ca_config_map("passing", "ca", &[&site.fleet])?;
-    let brokers = include_str!("../manifests/fleet.yaml")
-        .replace("namespace: fleet", "namespace: passing")
-        .replace(".fleet.", ".passing.");
-    site.kube.apply(&site.with_mosquitto(&brokers))?;
-    site.kube.wait_for_rollout("passing", "statefulset/broker")?;
-    site.kube.wait_for_condition("passing", "streamroute/devices tlssni/devices", "Programmed")?;
+    set_up_passing(site)?;
     let client = TlsClient::with_certificate(&site.public, NAME, &site.fleet.device("device")?)?;
     let mut live = client.connect(site.address()?)?;
     let connect = Connect::new(Version::V5, "passing");
@@ -43,10 +35,42 @@ pub(crate) fn what_is_deleted_is_refused_and_leaves_nothing(site: &Site, measure
     measured.seconds("a TlsSni deleted: until its names are refused", start.elapsed());
     live.write_all(&wire::PINGREQ)?;
     ensure!(wire::read_packet(&mut live, wait::SOON)?.first_byte == 0xd0, "the connection from before was cut");
+    delete_passing(site)?;
 
-    site.kube.kubectl("delete namespace passing --wait=true --timeout=120s")?;
-    site.wait_for_generated("passing", <[String]>::is_empty)?;
+    set_up_passing(site)?;
+    wait_for_answer(site, &client, &Answer::Connack(0))?;
+    let start = Instant::now();
+    delete_passing(site)?;
+    wait_for_answer(site, &client, &Answer::Alert(UNRECOGNIZED_NAME))?;
+    measured.seconds("a namespace deleted: until it is gone and its names are refused", start.elapsed());
     site.wait_until_all_is_true(&[FLEET])
+}
+
+/// A tenant who has what the fleet has, until all of it is generated.
+fn set_up_passing(site: &Site) -> Result<()> {
+    site.namespace("passing")?;
+    site.tls_secret("passing", "tls", &site.public.server(&[NAME])?)?;
+    site.ca_config_map("passing", "ca", &[&site.fleet])?;
+    let brokers = include_str!("../manifests/fleet.yaml")
+        .replace("namespace: fleet", "namespace: passing")
+        .replace(".fleet.", ".passing.");
+    site.kube.apply(&site.with_mosquitto(&brokers))?;
+    site.kube.wait_for_rollout("passing", "statefulset/broker")?;
+    site.kube.wait_for_condition("passing", "streamroute/devices tlssni/devices", "Programmed")?;
+    let wanted = [
+        "configmaps.passing.ca",
+        "endpoints.passing.broker",
+        "secrets.passing.tls",
+        "streamroutes.passing.devices",
+        "tlssnis.passing.devices",
+    ];
+    site.wait_for_generated("passing", |names| wanted.iter().all(|wanted| names.iter().any(|name| name == wanted)))
+}
+
+/// Deletes the namespace with all that is in it: it must go, and nothing of it be left with the gateway.
+fn delete_passing(site: &Site) -> Result<()> {
+    site.kube.kubectl("delete namespace passing --wait=true --timeout=120s")?;
+    site.wait_for_generated("passing", <[String]>::is_empty)
 }
 
 #[derive(Debug, PartialEq, Eq)]
