@@ -46,7 +46,8 @@ pub(crate) fn what_the_pages_have_their_readers_type_works(site: &Site, measured
     let start = Instant::now();
     // Its own /etc/hosts, in place of the line that the quickstart has its reader add to that of the machine; and its own
     // processes, all of which end with their first, at the deadline too.
-    let mut command: Command = site.kube.command("unshare", "--mount --propagation private bash script");
+    let mut command: Command =
+        site.kube.command("unshare", "--mount --propagation private --pid --fork --kill-child bash script");
     command.current_dir(checkout.path()).env("HELM", workspace().join("scripts/helm"));
     let output = process::run(command, Duration::from_mins(8))?.succeeded("the pages' lines")?;
     ensure!(output.text().contains("received CONNACK (0)"), "the quickstart's device was not let in: {output:?}");
