@@ -11,6 +11,7 @@ use streamgate_tests::wire::{self, Connect, Version};
 use crate::afterwards::Afterwards;
 use crate::kube::{condition, name};
 use crate::measured::Measured;
+use crate::scenarios::proxies::wait_until_two_proxies_are_left;
 use crate::site::{GATEWAY, SYSTEM, Site};
 
 /// Of two namespaces that claim one name the older keeps it, and the younger is told who has it.
@@ -85,9 +86,10 @@ pub(crate) fn the_owners_namespaces_and_domains_hold(site: &Site, _: &mut Measur
 pub(crate) fn no_route_leads_to_metadata_loopback_or_a_proxy(site: &Site, measured: &mut Measured) -> Result<()> {
     let as_before = Afterwards::new(|| {
         site.kube.kubectl("delete namespace trespasser --ignore-not-found --wait=true --timeout=90s")?;
-        site.install("")
+        site.install("")?;
+        wait_until_two_proxies_are_left(site)
     });
-    site.install("gateways: {other: {replicas: 1, service: {type: ClusterIP}}}")?;
+    site.install(&format!("gateways: {{other: {OTHER}}}"))?;
     site.namespace("trespasser")?;
     site.tls_secret("trespasser", "tls", &site.public.server(&NAMES)?)?;
     let mut names = tls_sni("trespasser", NAMES[0], json!({}));
@@ -117,9 +119,7 @@ pub(crate) fn no_route_leads_to_metadata_loopback_or_a_proxy(site: &Site, measur
         wait_for(site, &object, "Accepted", "False", "ExternalUpstreamNotAllowed")?;
     }
     // Where the owner lets routes lead outside, the proxy itself doesn't go there.
-    site.install(
-        "gateways: {default: {allowExternalUpstreams: true}, other: {replicas: 1, service: {type: ClusterIP}}}",
-    )?;
+    site.install(&format!("gateways: {{default: {{allowExternalUpstreams: true}}, other: {OTHER}}}"))?;
     for ((node, _), sni) in nodes.iter().zip(NAMES) {
         site.kube.wait_for_condition("trespasser", &format!("streamroute/{node}"), "Programmed")?;
         let client = TlsClient::new(&site.public, sni)?;
@@ -168,6 +168,8 @@ fn endpoints_at(service: &str, address: &str) -> Value {
     ]})
 }
 
+/// Another gateway, which is gone soon after it is taken away.
+const OTHER: &str = "{replicas: 1, service: {type: ClusterIP}, drainDelay: 1s, drainTime: 1s}";
 const NAMES: [&str; 2] = ["x.trespasser.example", "y.trespasser.example"];
 /// The reason code "Server unavailable" of a CONNACK (MQTT 5, 3.2.2.2).
 const SERVER_UNAVAILABLE: u8 = 0x88;
