@@ -161,7 +161,7 @@ fn unharmed(site: &Site, does: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 /// Applies a route that nothing had before, waits for it, and takes it away.
-fn route_takes_effect(site: &Site) -> Result<()> {
+pub(crate) fn route_takes_effect(site: &Site) -> Result<()> {
     let route = "{apiVersion: streamgate.dev/v1alpha1, kind: StreamRoute, metadata: {namespace: fleet, name: later}, spec: \
                  {match: {snis: [devices.fleet.example], sourceRanges: [192.0.2.0/24]}, upstream: {services: [{name: broker, port: mqtt}]}}}";
     site.kube.apply(route)?;

@@ -115,7 +115,7 @@ pub(crate) fn the_whole_run_asked_for_nothing_that_is_forbidden(site: &Site, mea
         let user = event["user"]["username"].as_str().unwrap_or_default();
         // The test that has the sidecar's token in hand asks by kubectl.
         let is_ours = user.starts_with(&format!("system:serviceaccount:{SYSTEM}:"))
-            && event["userAgent"].as_str().is_some_and(|agent| !agent.starts_with("kubectl"));
+            && event["userAgent"].as_str().is_none_or(|agent| !agent.starts_with("kubectl"));
         if !is_ours {
             continue;
         }
@@ -133,7 +133,7 @@ pub(crate) fn the_whole_run_asked_for_nothing_that_is_forbidden(site: &Site, mea
         |secret: &&String| secret.ends_with("tls") || secret.ends_with("ticket-keys") || secret.contains(GATEWAY);
     let others: Vec<_> = secrets.iter().filter(|secret| !is_referred_to(secret) && !secret.contains("test")).collect();
     ensure!(others.is_empty(), "Secrets were got that nothing refers to: {others:?}");
-    ensure!(requests > 100 && secrets.len() > 3, "{requests} requests, of Secrets {secrets:?}");
+    ensure!(requests > 50 && secrets.len() >= 3, "{requests} requests, of Secrets {secrets:?}");
     measured
         .value("requests of operator and sidecars in all tests, forbidden", format!("{requests}, {}", forbidden.len()));
     Ok(())
