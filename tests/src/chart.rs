@@ -41,7 +41,8 @@ pub struct Permissions<'p> {
 }
 
 impl Permissions<'_> {
-    /// The manifests as the chart renders them: the gateway's namespace, accounts, roles and their bindings.
+    /// The manifests as the chart renders them: the gateway's namespace, accounts, their roles and bindings. Teams' roles are
+    /// left out.
     ///
     /// # Errors
     /// When Helm fails, by what it wrote.
@@ -49,7 +50,8 @@ impl Permissions<'_> {
         let Self { system, gateway, watched, by_label } = self;
         let allowed = if *by_label { "{matchLabels: {a: b}}" } else { "null" };
         let values = format!(
-            "watchNamespaces: [{}]\ngateways: {{default: null, {gateway}: {{allowedNamespaces: {allowed}}}}}\n",
+            "rbac: {{aggregateToDefaultRoles: false}}\nwatchNamespaces: [{}]\n\
+             gateways: {{default: null, {gateway}: {{allowedNamespaces: {allowed}}}}}\n",
             watched.join(", ")
         );
         let values = if *gateway == "default" { values.replace("default: null, ", "") } else { values };
