@@ -112,7 +112,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
         monitoring::dashboard_and_alerts_ask_for_metrics_that_are_told,
     ),
     ("devices_go_on_through_upgrades", upgrade::devices_go_on_through_upgrades),
-    (AUDIT, security::the_whole_run_asked_for_nothing_that_is_forbidden),
+    (AUDIT, security::the_operator_got_no_secret_that_nothing_refers_to),
 ];
 
 /// Those that want to be root in the node's network, or to read the API server's files.
@@ -122,7 +122,7 @@ const ON_OUR_OWN: &[&str] = &[PAGES, AUDIT];
 const PAGES: &str = "what_the_pages_have_their_readers_type_works";
 
 /// The one that reads what the API server wrote down of all before it.
-const AUDIT: &str = "the_whole_run_asked_for_nothing_that_is_forbidden";
+const AUDIT: &str = "the_operator_got_no_secret_that_nothing_refers_to";
 
 /// Those that touch the node's machine.
 const BELOW_KUBERNETES: &[&str] = &[
