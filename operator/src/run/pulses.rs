@@ -55,7 +55,7 @@ impl Pulses {
     }
 
     /// Waits for the Leases of proxies that count and have none, and no longer for those of proxies that count no more.
-    pub(super) fn expect(&mut self, counting: &BTreeSet<Proxy>, now: Instant) -> Vec<Change> {
+    pub(super) fn watch_for(&mut self, counting: &BTreeSet<Proxy>, now: Instant) -> Vec<Change> {
         let is_over = |proxy: &Proxy, pulse: &Pulse| pulse.version == NO_LEASE && !counting.contains(proxy);
         let over: Vec<Proxy> =
             self.0.iter().filter(|(proxy, pulse)| is_over(proxy, pulse)).map(|(proxy, _)| proxy.clone()).collect();
@@ -190,15 +190,15 @@ mod tests {
         let after = |seconds| start + Duration::from_secs(seconds);
         let counting = BTreeSet::from([proxy()]);
         let mut pulses = Pulses::default();
-        assert!(pulses.expect(&counting, start).is_empty() && pulses.expect(&counting, after(10)).is_empty());
+        assert!(pulses.watch_for(&counting, start).is_empty() && pulses.watch_for(&counting, after(10)).is_empty());
         assert!(pulses.suspects(start, after(14)).is_empty());
         assert_eq!(pulses.suspects(start, after(15)), [proxy()]);
         let silent = pulses.found(&proxy(), NO_LEASE);
         assert!(matches!(silent, Some(Change::Proxy(_, _, Some(Lease { is_silent: true, .. })))), "{silent:?}");
-        assert!(matches!(pulses.expect(&BTreeSet::new(), after(16))[..], [Change::Proxy(_, _, None)]));
-        pulses.expect(&counting, after(20));
+        assert!(matches!(pulses.watch_for(&BTreeSet::new(), after(16))[..], [Change::Proxy(_, _, None)]));
+        pulses.watch_for(&counting, after(20));
         pulses.seen("default".into(), &lease("1"), after(21));
-        assert!(pulses.expect(&BTreeSet::new(), after(22)).is_empty(), "it has a Lease");
+        assert!(pulses.watch_for(&BTreeSet::new(), after(22)).is_empty(), "it has a Lease");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::write::{Failure, in_time, objects};
 impl Operator {
     /// Looks at proxies that seem to be silent.
     pub(super) fn watch_over_proxies(&mut self, now: Instant) {
-        for change in self.pulses.expect(&self.store.all_proxies(), now) {
+        for change in self.pulses.watch_for(&self.store.all_proxies(), now) {
             self.apply(change);
         }
         for proxy in self.pulses.suspects(self.leadership.standing().in_contact_since, now) {

@@ -82,8 +82,8 @@ impl Machine {
     pub(crate) fn is_in_container(&self, id: &str, path: &str) -> Result<Option<bool>> {
         let script = format!(
             "pid=$(grep -ls {id} /proc/[0-9]*/cgroup | cut -d/ -f3 | sort -n | head -n 1); \
-             [ -d /proc/$pid/root/run ] || exit 1; \
-             ls /proc/$pid/root{path} >/dev/null 2>&1 && echo there || echo not there"
+             cd /proc/$pid && [ -d root/run ] || exit 1; \
+             ls root{path} >/dev/null 2>&1 && echo there || echo not there"
         );
         let mut command = match self {
             Self::Own(_) => Command::new("sh"),

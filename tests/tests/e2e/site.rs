@@ -134,10 +134,10 @@ gateways:
         Ok(status.success())
     }
 
-    /// Has there be what a test of this name finds: all but the first find the release, the tenants and the fleet. What a
-    /// former run has left is of other authorities, so it is set up anew.
-    pub(crate) fn prepare(&self, test: &str) -> Result<()> {
-        if BEGINNINGS.contains(&test) || self.is_set_up.load(Ordering::Relaxed) && self.is_installed()? {
+    /// Has the release, the tenants and the fleet be there. What a former run has left is of other authorities, so it is set up
+    /// anew.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        if self.is_set_up.load(Ordering::Relaxed) && self.is_installed()? {
             return Ok(());
         }
         self.install("")?;
@@ -314,10 +314,6 @@ gateways:
 /// The label of every namespace that these tests made.
 const MADE_BY: &str = "app.kubernetes.io/created-by";
 const TESTS: &str = "streamgate-e2e";
-
-/// The tests that install it all.
-const BEGINNINGS: [&str; 2] =
-    ["what_the_pages_have_their_readers_type_works", "two_tenants_connect_by_name_on_one_port"];
 
 fn merge(into: &mut Value, from: Value) {
     match (into, from) {
