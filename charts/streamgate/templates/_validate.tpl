@@ -10,6 +10,9 @@
 {{- if eq $namespace (include "streamgate.operator.name" .root) -}}
 {{- fail (printf "gateways.%s: found the name that the operator's objects have, `%s`; wanted another name of the gateway, or another fullnameOverride" .name $namespace) -}}
 {{- end -}}
+{{- if eq $namespace (include "streamgate.test.name" .root) -}}
+{{- fail (printf "gateways.%s: found the name that the objects of helm test have, `%s`; wanted another name of the gateway, or another fullnameOverride" .name $namespace) -}}
+{{- end -}}
 {{- end }}
 
 {{- define "streamgate.validate.listeners" -}}

@@ -2,24 +2,15 @@
 {{- define "streamgate.validate.containers" -}}
 {{- $gateway := include "streamgate.gateway.values" . | fromYaml -}}
 {{- $at := printf "gateways.%s" .name -}}
-{{- include "streamgate.validate.extras" (dict "at" $at "values" $gateway "variables" (list "RUST_LOG") "flags" (list
-  "bootstrap" "gateway" "config-dir" "status-dir" "listener" "admin" "client-hello-timeout" "drain-delay" "drain-time"
-  "log-format" "denied-upstreams")) -}}
-{{- include "streamgate.validate.extras" (dict "at" (printf "%s.sync" $at) "values" $gateway.sync
-  "variables" (list "POD_NAME" "RUST_LOG") "flags" (list "gateway" "config-dir" "status-dir" "pod-name" "admin" "log-format")) -}}
+{{- include "streamgate.validate.extraEnv" (dict "at" $at "values" $gateway "variables" (list "RUST_LOG")) -}}
+{{- include "streamgate.validate.extraEnv" (dict "at" (printf "%s.sync" $at) "values" $gateway.sync "variables" (list "POD_NAME" "RUST_LOG")) -}}
 {{- include "streamgate.validate.configSize" (dict "at" $at "values" $gateway) -}}
 {{- include "streamgate.validate.deniedUpstreams" (dict "at" $at "ranges" $gateway.deniedUpstreams) -}}
 {{- end }}
 
-{{/* Further arguments and environment variables: where they are, the values that have them, and what the chart itself says. What
-     is there twice is refused by the program or the API server, or isn't what probes, ports and times of the pod go by. */}}
-{{- define "streamgate.validate.extras" -}}
-{{- range .values.extraArgs -}}
-{{- $flag := regexFind "^--[^=]+" . | trimPrefix "--" -}}
-{{- if has $flag $.flags -}}
-{{- fail (printf "%s.extraArgs: found `%s`; wanted no flag that the chart sets: --%s" $.at . (join ", --" $.flags)) -}}
-{{- end -}}
-{{- end -}}
+{{/* Further environment variables: where they are, the values that have them, and those that the chart itself sets, which the API
+     server refuses to have twice. */}}
+{{- define "streamgate.validate.extraEnv" -}}
 {{- range .values.extraEnv -}}
 {{- if has .name $.variables -}}
 {{- fail (printf "%s.extraEnv: found `%s`; wanted no variable that the chart sets: %s" $.at .name (join ", " $.variables)) -}}
@@ -27,7 +18,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* The files are in memory, and count to config-sync, which takes 18 MiB itself with 11,300 objects. A full volume is an error
+{{/* The files are in memory, and count to config-sync, which takes 17 MiB itself with 11,300 objects. A full volume is an error
      that is told; no memory left is config-sync's end, and again, and each time no traffic for the pod. */}}
 {{- define "streamgate.validate.configSize" -}}
 {{- $limits := .values.sync.resources.limits | default dict -}}

@@ -13,9 +13,6 @@
     - --status-dir=/run/streamgate/status
     - --admin={{ include "streamgate.address" (dict "root" .root "port" 9903) }}
     - --log-format={{ .values.logFormat }}
-    {{- with .values.sync.extraArgs }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
   env:
     - name: POD_NAME
       valueFrom:
@@ -54,9 +51,6 @@
   args:
     - run
     - --bootstrap=/etc/streamgate/proxy.yaml
-    {{- with .values.extraArgs }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
   env:
     - {name: RUST_LOG, value: {{ .values.logLevel | quote }}}
     {{- with .values.extraEnv }}

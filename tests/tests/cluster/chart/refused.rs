@@ -41,15 +41,9 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
             "gatewayDefaults: {deniedUpstreams: [10.0.0.0/8, 10.64.0.0/9]}",
             "found `10.64.0.0/9`; wanted an address that is zero",
         ),
-        (
-            "gatewayDefaults: {extraArgs: [--drain-time=5s]}",
-            "gateways.default.extraArgs: found `--drain-time=5s`; wanted no flag",
-        ),
-        ("gatewayDefaults: {sync: {extraArgs: [--admin, x]}}", "gateways.default.sync.extraArgs: found `--admin`"),
-        (
-            "operator: {extraArgs: [--config=a]}",
-            "operator.extraArgs: found `--config=a`; wanted no flag that the chart sets",
-        ),
+        ("gateways: {helm-test: {}}", "found the name that the objects of helm test have"),
+        ("operator: {ticketKeyRotation: 59s}", "operator.ticketKeyRotation: found `59s`; wanted at least 1m"),
+        ("operator: {leaseDuration: 10ms}", "at '/operator/leaseDuration': '10ms' does not match pattern"),
         (
             "operator: {extraEnv: [{name: RUST_LOG, value: a}]}",
             "operator.extraEnv: found `RUST_LOG`; wanted no variable",
