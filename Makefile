@@ -65,7 +65,7 @@ e2e: tools ## Tests image and chart on a whole cluster, as root; KIND=1 on one t
 	tests/cluster/cluster build
 	$(MAKE) --no-print-directory image ENGINE=
 	cargo build $(LOCKED) --workspace --all-targets
-	cargo test $(LOCKED) --workspace --test e2e -- --list $(TEST) | grep -q ': test$$' || { echo "no test is called $(TEST)" >&2; exit 1; }
+	cargo test $(LOCKED) --workspace --test e2e -- --list $(TEST) | grep ': test$$' >/dev/null || { echo "no test is called $(TEST)" >&2; exit 1; }
 	$(if $(filter-out 0,$(KIND)),tests/cluster/kind $(TEST),cargo test $(LOCKED) --workspace --test e2e -- $(TEST))
 
 # The first time with CLUSTER=1 the control plane and Helm are built, which takes minutes and needs Go.

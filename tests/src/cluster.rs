@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 
+use crate::component::Component;
 use crate::process::Output;
 use crate::script::{self, Script};
 
@@ -14,43 +15,6 @@ use crate::script::{self, Script};
 pub const MOSQUITTO_IMAGE: &str = "streamgate.test/mosquitto:1";
 /// The node's address, at which its `NodePort`s are.
 pub const NODE_ADDRESS: &str = "10.250.0.1";
-
-/// A process of the cluster, beside those that containers are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Component {
-    /// etcd, the database of the API server.
-    Etcd,
-    /// kube-apiserver.
-    ApiServer,
-    /// kube-controller-manager, with all controllers.
-    ControllerManager,
-    /// kube-scheduler.
-    Scheduler,
-    /// containerd. Containers go on without it.
-    Containerd,
-    /// kubelet. Containers go on without it.
-    Kubelet,
-    /// kube-proxy. Its rules stay without it.
-    Proxy,
-    /// `CoreDNS`.
-    CoreDns,
-}
-
-impl Component {
-    /// Its name as a command.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Etcd => "etcd",
-            Self::ApiServer => "kube-apiserver",
-            Self::ControllerManager => "kube-controller-manager",
-            Self::Scheduler => "kube-scheduler",
-            Self::Containerd => "containerd",
-            Self::Kubelet => "kubelet",
-            Self::Proxy => "kube-proxy",
-            Self::CoreDns => "coredns",
-        }
-    }
-}
 
 /// A running cluster, in a network of its own: what is to reach the API server, a pod or a `NodePort` runs by
 /// [`Cluster::exec`]. It needs root. It ends on drop, and soon after its owner where that ends without a drop.

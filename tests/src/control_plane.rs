@@ -8,33 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
+use crate::component::Component;
 use crate::process::Output;
 use crate::script::{self, Script};
-
-/// A process of the control plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Component {
-    /// etcd, the database of the API server.
-    Etcd,
-    /// kube-apiserver.
-    ApiServer,
-    /// kube-controller-manager.
-    ControllerManager,
-}
-
-impl Component {
-    /// All of them, in the order of their start.
-    pub const ALL: [Self; 3] = [Self::Etcd, Self::ApiServer, Self::ControllerManager];
-
-    /// Its name as a command.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Etcd => "etcd",
-            Self::ApiServer => "kube-apiserver",
-            Self::ControllerManager => "kube-controller-manager",
-        }
-    }
-}
 
 /// A running control plane of its own etcd and ports, with RBAC and an audit log. It ends on drop, and soon after this
 /// process where that ends without a drop.

@@ -4,6 +4,7 @@
 pub mod broker;
 pub mod chart;
 pub mod cluster;
+pub mod component;
 pub mod config_dir;
 pub mod control_plane;
 pub mod echo;

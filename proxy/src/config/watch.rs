@@ -117,20 +117,12 @@ impl Watched {
     fn watch(&mut self) {
         self.folders = Folders::of(&self.directory);
         let target = self.directory.canonicalize().ok();
-        let (sender, directory, within) = (self.sender.clone(), self.directory.clone(), target.clone());
-        let is_within = move |path: &PathBuf| {
-            path.starts_with(&directory) || within.as_ref().is_some_and(|target| path.starts_with(target))
-        };
+        let sender = self.sender.clone();
+        let roots: Vec<PathBuf> = [Some(self.directory.clone()), target.clone()].into_iter().flatten().collect();
         let notify = move |event: notify::Result<notify::Event>| {
-            // Our own reading is no change, and nor is what happens beside the directory.
-            // A queue that overflowed tells of no path.
-            let is_change = event.as_ref().map_or(true, |event| {
-                is_of_content(event.kind) && (event.paths.is_empty() || event.paths.iter().any(&is_within))
-            });
-            if is_change {
-                let is_last = event.is_ok_and(|event| event.paths.iter().any(|path| path.ends_with(REVISION)));
+            if let Some(told) = told(&event, &roots) {
                 // The thread that listens ends with the process alone.
-                let _ = sender.send(if is_last { Told::Revision } else { Told::Change });
+                let _ = sender.send(told);
             }
         };
         let watcher = notify::recommended_watcher(notify).and_then(|mut watcher| {
@@ -194,6 +186,18 @@ enum Told {
     Revision,
 }
 
+/// What an event means; nothing where it is none of what is below these folders.
+fn told(event: &notify::Result<notify::Event>, roots: &[PathBuf]) -> Option<Told> {
+    // A queue that overflowed tells of no path.
+    let Some(event) = event.as_ref().ok().filter(|event| !event.paths.is_empty()) else { return Some(Told::Change) };
+    let below = |path: &PathBuf| roots.iter().find_map(|root| path.strip_prefix(root).ok().map(Path::to_owned));
+    let paths: Vec<PathBuf> = event.paths.iter().filter_map(below).collect();
+    if !is_of_content(event.kind) || paths.is_empty() {
+        return None;
+    }
+    Some(if paths.iter().any(|path| path == Path::new(REVISION)) { Told::Revision } else { Told::Change })
+}
+
 /// Whether something may be other than it was: a look changes nothing, and of a rename both ends are told of by themselves.
 fn is_of_content(kind: EventKind) -> bool {
     !kind.is_access() && kind != EventKind::Modify(ModifyKind::Name(RenameMode::Both))
@@ -202,6 +206,12 @@ fn is_of_content(kind: EventKind) -> bool {
 /// Returns when something has changed and nothing more belongs to it, for a moment has passed or the revision has come, or
 /// when it is time for a look.
 fn wait_for_changes(changes: &Receiver<Told>) {
+    wait_for_the_last(changes);
+    // What was told until now is read with it.
+    while changes.try_recv().is_ok() {}
+}
+
+fn wait_for_the_last(changes: &Receiver<Told>) {
     match changes.recv_timeout(POLL_INTERVAL) {
         Ok(Told::Change) => {}
         Ok(Told::Revision) | Err(RecvTimeoutError::Timeout) => return,
@@ -227,13 +237,20 @@ mod tests {
     const SOON: Duration = Duration::from_secs(15);
 
     #[test]
-    fn what_the_revision_follows_is_whole_at_once() {
+    fn what_the_revision_follows_is_whole_at_once_and_what_was_told_by_then_is_read_once() {
         let (tell, told) = channel();
-        for each in [Told::Change, Told::Change, Told::Revision, Told::Change] {
-            assert_eq!(tell.send(each), Ok(()));
-        }
-        wait_for_changes(&told);
+        let send = || {
+            for each in [Told::Change, Told::Revision, Told::Change] {
+                assert_eq!(tell.send(each), Ok(()));
+            }
+        };
+        send();
+        wait_for_the_last(&told);
         assert_eq!(told.try_recv(), Ok(Told::Change));
+        send();
+        send();
+        wait_for_changes(&told);
+        assert!(told.try_recv().is_err());
     }
 
     #[test]

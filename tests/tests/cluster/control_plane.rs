@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use streamgate_tests::control_plane::{Component, ControlPlane};
+use streamgate_tests::component::Component;
+use streamgate_tests::control_plane::ControlPlane;
 use streamgate_tests::process::{Output, Process};
 use streamgate_tests::wait;
 
@@ -124,7 +125,7 @@ fn what_was_applied_outlives_the_kill_of_each_component() -> Result<()> {
     let cluster = ControlPlane::start()?;
     let namespace = cluster.namespace("kill")?;
     cluster.apply(&config_map(&namespace, "paint", "red"))?;
-    for component in Component::ALL {
+    for component in Component::CONTROL_PLANE {
         cluster.kill(component)?;
         let get = cluster.kubectl(&["get", "configmap", "paint", "-n", &namespace, "--request-timeout=2s"], None)?;
         assert_eq!(get.success(), component == Component::ControllerManager, "{component:?}: {get:?}");
@@ -147,7 +148,7 @@ fn it_ends_with_its_folder_when_it_is_dropped_and_when_its_owner_is_killed() -> 
     let owner = Process::start(command)?;
     let cluster = ControlPlane::start_for(owner.id())?;
     let (folder, processes) = (cluster.path().to_owned(), processes(cluster.path())?);
-    assert_eq!(processes.len(), Component::ALL.len() + 1, "the components and the watch: {processes:?}");
+    assert_eq!(processes.len(), Component::CONTROL_PLANE.len() + 1, "the components and the watch: {processes:?}");
     assert!(processes.iter().all(|&id| runs(id)), "{processes:?}");
 
     drop(owner);

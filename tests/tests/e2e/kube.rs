@@ -121,10 +121,13 @@ impl Kube {
     }
 }
 
-/// A condition of an object: status, reason and message.
+/// A condition of an object as it is now, and not of a former generation: status, reason and message.
 pub(crate) fn condition(object: &Value, of_type: &str) -> Option<(String, String, String)> {
     let conditions = object["status"]["conditions"].as_array()?;
     let condition = conditions.iter().find(|condition| condition["type"] == of_type)?;
+    if condition["observedGeneration"] != object["metadata"]["generation"] {
+        return None;
+    }
     let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
     Some((text("status"), text("reason"), text("message")))
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use streamgate_tests::component::Component;
 use streamgate_tests::process::{self, Output};
 use streamgate_tests::workspace;
 
@@ -18,14 +19,6 @@ pub(crate) enum Machine {
     Unknown,
 }
 
-/// A process of the node, or of the control plane.
-#[derive(Clone, Copy)]
-pub(crate) enum Component {
-    Kubelet,
-    Containerd,
-    ApiServer,
-}
-
 impl Machine {
     /// Whether what a test does below Kubernetes can be done.
     pub(crate) fn is_at_hand(&self) -> bool {
@@ -37,14 +30,14 @@ impl Machine {
         matches!(self, Self::Own(_))
     }
 
-    /// Ends a component and starts it again, as an upgrade of the node does.
+    /// Kills a component and starts it again.
     pub(crate) fn restart(&self, component: Component) -> Result<()> {
-        self.stop(component)?;
+        self.kill(component)?;
         self.start(component)
     }
 
-    /// Ends a component.
-    pub(crate) fn stop(&self, component: Component) -> Result<()> {
+    /// Kills a component.
+    pub(crate) fn kill(&self, component: Component) -> Result<()> {
         match self {
             Self::Own(folder) => Self::own(folder, &["kill", component.name()]),
             Self::Kind(node) => match component {
@@ -141,16 +134,6 @@ impl Machine {
         let mut command = Command::new("docker");
         command.args(["exec", node]);
         succeed(command, words)
-    }
-}
-
-impl Component {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Kubelet => "kubelet",
-            Self::Containerd => "containerd",
-            Self::ApiServer => "kube-apiserver",
-        }
     }
 }
 

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use self::machine::Machine;
@@ -69,10 +69,12 @@ fn trials(site: Option<&Arc<Site>>) -> Vec<Trial> {
 
 fn given(kubeconfig: PathBuf) -> Result<Site> {
     let text = |name: &str| env::var(name).with_context(|| format!("{name} isn't set: main.rs says what it is to be"));
-    let machine = match env::var("E2E_MACHINE").unwrap_or_default().split_once(':') {
+    let machine = env::var("E2E_MACHINE").unwrap_or_default();
+    let machine = match machine.split_once(':') {
         Some(("own", folder)) => Machine::Own(folder.into()),
         Some(("kind", node)) => Machine::Kind(node.to_owned()),
-        _ => Machine::Unknown,
+        None if machine.is_empty() => Machine::Unknown,
+        _ => bail!("E2E_MACHINE is `{machine}`: it is to be kind:<node's container> or own:<folder>"),
     };
     let image = text("E2E_IMAGE")?;
     let (repository, tag) = image.rsplit_once(':').context("E2E_IMAGE is to be repository:tag")?;

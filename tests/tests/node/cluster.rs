@@ -7,7 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use streamgate_tests::cluster::{Cluster, Component, MOSQUITTO_IMAGE, NODE_ADDRESS};
+use streamgate_tests::cluster::{Cluster, MOSQUITTO_IMAGE, NODE_ADDRESS};
+use streamgate_tests::component::Component;
 use streamgate_tests::process::Process;
 use streamgate_tests::wait;
 

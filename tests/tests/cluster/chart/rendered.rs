@@ -90,6 +90,13 @@ fn agree(manifests: &[Value]) -> Result<()> {
         let service = find(manifests, "Service", &gateway.service.name)?;
         let deployment = find(manifests, "Deployment", &gateway.service.name)?;
         leads_to(service, deployment, bootstrap).with_context(|| gateway.name.clone())?;
+        if let Ok(policy) = find(manifests, "NetworkPolicy", &gateway.service.name) {
+            let open = policy["spec"]["ingress"][0]["ports"].as_array().context("open ports")?;
+            let open: BTreeSet<u64> = open.iter().filter_map(|port| port["port"].as_u64()).collect();
+            let served = bootstrap.listeners.iter().map(|it| u64::from(it.address.port())).collect();
+            ensure!(open == served, "{policy}");
+            ensure!(policy["spec"]["ingress"][0]["from"].is_null(), "devices are anywhere: {policy}");
+        }
         let within = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(0);
         ensure!(within >= (bootstrap.drain_delay + bootstrap.drain_time).as_secs() + 10, "{within} s to stop");
     }
@@ -167,6 +174,45 @@ fn a_pod_is_replaced_where_its_settings_change_and_not_where_the_version_of_the_
     ensure!(before != template("gatewayDefaults: {drainTime: 31s}")?);
     ensure!(before == template("gatewayDefaults: {allowedNamespaces: [acme], service: {type: ClusterIP}}")?);
     ensure!(!before["metadata"].to_string().contains(env!("CARGO_PKG_VERSION")), "{}", before["metadata"]);
+    Ok(())
+}
+
+fn of_set(name: &str) -> Result<Vec<Value>> {
+    ValueSet::all(SYSTEM)?.iter().find(|set| set.name == name).context("the value set")?.render(SYSTEM)
+}
+
+#[test]
+fn admin_ports_are_open_to_those_alone_whom_the_values_name() -> Result<()> {
+    let rules = |manifests: &[Value], name: &str| -> Result<Vec<Value>> {
+        Ok(find(manifests, "NetworkPolicy", name)?["spec"]["ingress"].as_array().cloned().unwrap_or_default())
+    };
+    let by_default = of_set("defaults")?;
+    ensure!(rules(&by_default, "streamgate-default")?.len() == 1);
+    ensure!(rules(&by_default, "streamgate-operator")?.is_empty());
+    let monitored = of_set("monitoring")?;
+    let admin = rules(&monitored, "streamgate-default")?.get(1).cloned().context("a second rule")?;
+    let ports = admin["ports"].as_array().context("ports")?.iter().map(|port| port["port"].clone());
+    ensure!(ports.collect::<Vec<_>>() == [json!(9901), json!(9903)], "{admin}");
+    let prometheus = json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]);
+    ensure!(admin["from"] == prometheus, "{admin}");
+    Ok(())
+}
+
+#[test]
+fn an_autoscaler_goes_by_the_proxys_container_and_a_load_balancer_keeps_the_clients_addresses() -> Result<()> {
+    let scaled = of_set("autoscaling")?;
+    let scaler = &find(&scaled, "HorizontalPodAutoscaler", "streamgate-default")?["spec"];
+    let deployment = find(&scaled, "Deployment", scaler["scaleTargetRef"]["name"].as_str().context("a target")?)?;
+    let containers = deployment["spec"]["template"]["spec"]["containers"].as_array().context("containers")?;
+    let measured = &scaler["metrics"][0]["containerResource"]["container"];
+    ensure!(containers.iter().any(|container| container["name"] == *measured), "{scaler}");
+    ensure!(deployment["spec"]["replicas"].is_null(), "the autoscaler and Helm would both say how many");
+    let by_default = of_set("defaults")?;
+    let service = &find(&by_default, "Service", "streamgate-default")?["spec"];
+    ensure!(service["type"] == "LoadBalancer" && service["externalTrafficPolicy"] == "Local", "{service}");
+    let by_others = ValueSet { name: "null".to_owned(), text: "gatewayDefaults: {replicas: null}".to_owned() };
+    let by_others = by_others.render(SYSTEM)?;
+    ensure!(find(&by_others, "Deployment", "streamgate-default")?["spec"]["replicas"].is_null());
     Ok(())
 }
 

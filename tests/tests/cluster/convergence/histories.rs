@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use fastrand::Rng;
 use serde_json::{Value, json};
-use streamgate_tests::control_plane::{Component, ControlPlane};
+use streamgate_tests::component::Component;
+use streamgate_tests::control_plane::ControlPlane;
 use streamgate_tests::sync::Sync;
 use streamgate_tests::wait;
 

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
-use streamgate_tests::control_plane::{Component, ControlPlane};
+use streamgate_tests::component::Component;
+use streamgate_tests::control_plane::ControlPlane;
 use streamgate_tests::pki::{CertificateAuthority, Credentials};
 use streamgate_tests::wait;
 

@@ -1,7 +1,8 @@
 //! While the API server is away.
 
 use anyhow::Result;
-use streamgate_tests::control_plane::{Component, ControlPlane};
+use streamgate_tests::component::Component;
+use streamgate_tests::control_plane::ControlPlane;
 use streamgate_tests::gateway::apply_custom_resources;
 use streamgate_tests::operator::EVENTUALLY;
 use streamgate_tests::wait;

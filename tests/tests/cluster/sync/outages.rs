@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use streamgate_tests::control_plane::{Component, ControlPlane};
+use streamgate_tests::component::Component;
+use streamgate_tests::control_plane::ControlPlane;
 use streamgate_tests::wait;
 
 use super::gateway::{Gateway, read, revision};

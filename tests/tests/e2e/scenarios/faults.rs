@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use streamgate_tests::component::Component;
 use streamgate_tests::wait;
 
 use crate::afterwards::Afterwards;
 use crate::fleet::{Fleet, Terms};
 use crate::kube::{condition, container_id, container_status, name};
-use crate::machine::Component;
 use crate::measured::Measured;
 use crate::site::{FLEET, FLEET_NAME, OPERATOR, PROXIES, SYSTEM, Site};
 
@@ -90,7 +90,7 @@ pub(crate) fn a_node_whose_kubelet_and_containerd_restart_keeps_its_devices(
 pub(crate) fn devices_connect_while_the_api_server_is_away(site: &Site, measured: &mut Measured) -> Result<()> {
     unharmed(site, || {
         let address = site.address()?;
-        site.machine.stop(Component::ApiServer)?;
+        site.machine.kill(Component::ApiServer)?;
         let server = Afterwards::new(|| site.machine.start(Component::ApiServer));
         let start = Instant::now();
         let (mut connects, mut refused) = (0, 0);

@@ -26,7 +26,8 @@ pub(crate) fn dashboard_and_alerts_ask_for_metrics_that_are_told(site: &Site, me
     let mut untold = BTreeSet::new();
     let waited = wait::until("all metrics", Duration::from_mins(1), || {
         let told = told(site).ok()?;
-        untold = wanted.iter().filter(|metric| !told.lines().any(|line| line.starts_with(metric.as_str()))).collect();
+        untold =
+            wanted.iter().filter(|metric| !told.split(['{', ' ', '\n']).any(|word| word == metric.as_str())).collect();
         untold.iter().all(|metric| NEVER.contains(&metric.as_str())).then_some(())
     });
     waited.with_context(|| format!("nobody tells {untold:?}"))?;

@@ -29,6 +29,7 @@ pub(crate) fn devices_go_on_through_upgrades(site: &Site, measured: &mut Measure
             happened.refused.is_empty() && happened.failed.is_empty(),
             "helm upgrade with another {what}: {happened:?}"
         );
+        ensure!(happened.departed.len() == 100, "helm upgrade with another {what}: not all proxies were replaced");
         measured
             .seconds(format!("helm upgrade with another {what}: the longest gap of a device"), happened.longest_gap);
         site.wait_until_all_is_true(&["acme", "globex", FLEET])?;
@@ -55,7 +56,7 @@ pub(crate) fn helm_test_passes(site: &Site, measured: &mut Measured) -> Result<(
 pub(crate) fn a_second_gateway_of_one_name_is_refused(site: &Site, _: &mut Measured) -> Result<()> {
     let line = format!("install other {CHART} --namespace other --create-namespace");
     let refused = site.kube.try_helm(&line, &site.values("crds: {install: false}")?)?;
-    ensure!(!refused.success() && refused.stderr.contains("default"), "{refused:?}");
+    ensure!(!refused.success() && refused.stderr.contains("found a gateway of this name"), "{refused:?}");
     // Nothing of it stays, but for the namespace that helm made.
     site.kube.try_helm("uninstall other --namespace other --ignore-not-found", "")?;
     site.kube.kubectl("delete namespace other --ignore-not-found --wait=true --timeout=60s")?;
