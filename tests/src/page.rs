@@ -55,9 +55,9 @@ pub enum Kind {
 }
 
 impl Page {
-    /// All pages: the README and what is in `docs/`.
+    /// All pages: the README, that of the chart, and what is in `docs/`.
     pub fn all() -> Result<Vec<Self>> {
-        let mut names = vec!["README.md".to_owned()];
+        let mut names = vec!["README.md".to_owned(), "charts/streamgate/README.md".to_owned()];
         for entry in fs::read_dir(workspace().join("docs"))? {
             let path = entry?.path();
             if let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|extension| extension == "md"))

@@ -188,7 +188,7 @@ impl Operator {
 
     fn finish_object(&mut self, key: &GeneratedKey, attempt: Attempt) {
         let Attempt { failure, version, found } = attempt;
-        self.metrics.written(key.kind.as_str(), failure.as_ref().map_or("ok", Failure::as_str));
+        self.metrics.written(key.kind.as_str(), failure.as_ref().map_or("Ok", Failure::as_str));
         match found {
             Found::Object(found) => self.apply(Change::Generated(key.clone(), found.version.clone(), Some(found))),
             // What the watch has told of since is another object, and stays.
@@ -221,7 +221,7 @@ impl Operator {
 
     fn finish_status(&mut self, object: &ObjectRef, replaced: Replaced, written: Result<ResourceVersion, Failure>) {
         let Replaced { before, status } = replaced;
-        let outcome = written.as_ref().map_or_else(Failure::as_str, |_| "ok");
+        let outcome = written.as_ref().map_or_else(Failure::as_str, |_| "Ok");
         self.metrics.written(object.kind.as_str(), outcome);
         match written {
             Ok(version) => {

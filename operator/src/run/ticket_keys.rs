@@ -138,7 +138,7 @@ impl Operator {
     }
 
     pub(super) fn finish_keys(&mut self, gateway: &Arc<str>, written: Result<Seen, Failure>) {
-        self.metrics.written("ticket keys", written.as_ref().map_or_else(Failure::as_str, |_| "ok"));
+        self.metrics.written("ticket keys", written.as_ref().map_or_else(Failure::as_str, |_| "Ok"));
         let Some(keys) = self.keys.get_mut(gateway) else { return };
         keys.is_busy = false;
         match written {

@@ -47,10 +47,10 @@ impl Failure {
     /// The word for it, for the metric.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Conflict => "conflict",
-            Self::NotLeading => "not_leading",
-            Self::NoRandomNumbers(_) | Self::Refused(_) => "error",
-            Self::Late => "late",
+            Self::Conflict => "Conflict",
+            Self::NotLeading => "NotLeading",
+            Self::NoRandomNumbers(_) | Self::Refused(_) => "Error",
+            Self::Late => "Late",
         }
     }
 

@@ -99,7 +99,7 @@ impl Fleet {
     pub(crate) fn brokers(&self) -> BTreeMap<String, String> {
         let mut brokers = BTreeMap::new();
         for entry in self.journal.entries() {
-            let id = device::client_id(&self.called, entry.device);
+            let id = self.client_id(entry.device);
             match entry.event {
                 Event::Connected(broker) => brokers.insert(id, broker),
                 Event::Disconnected(_) | Event::Lost => brokers.remove(&id),
@@ -143,6 +143,11 @@ impl Fleet {
     /// The devices that speak MQTT 5.
     pub(crate) fn of_mqtt_5(&self) -> BTreeSet<usize> {
         (0..self.count).filter(|number| device::version(*number) == Version::V5).collect()
+    }
+
+    /// By which id brokers know a device.
+    pub(crate) fn client_id(&self, number: usize) -> String {
+        device::client_id(&self.called, number)
     }
 
     fn last_troubles(&self) -> Vec<Event> {

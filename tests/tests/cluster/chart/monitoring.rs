@@ -2,10 +2,12 @@
 //! docs/kubernetes.md are what programs tell, which other tests prove.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use streamgate_tests::page::Page;
+use streamgate_tests::workspace;
 
 use super::{ValueSet, find, manifests, of_kind};
 
@@ -83,9 +85,25 @@ fn grouped(expression: &str) -> Vec<&str> {
     groups.flat_map(|group| group.split(", ")).collect()
 }
 
+/// The values by which an expression selects this label.
+fn values_of<'e>(expression: &'e str, label: &str) -> Vec<&'e str> {
+    let texts = expression.match_indices(label).filter_map(|(at, _)| {
+        let (operator, rest) = expression[at + label.len()..].split_once('"')?;
+        ["=", "!=", "=~", "!~"].contains(&operator).then(|| rest.split('"').next())?
+    });
+    texts.flat_map(|text| text.split('|')).collect()
+}
+
 fn there_are(expressions: &[String]) -> Result<()> {
     let metrics = metrics()?;
+    let words = [("reason", "docs/refusals.md"), ("outcome", "docs/kubernetes.md")];
     for expression in expressions {
+        for (label, page) in words {
+            let text = fs::read_to_string(workspace().join(page))?;
+            for value in values_of(expression, label) {
+                ensure!(text.contains(&format!("`{value}`")), "{page} knows no {label} {value}: {expression}");
+            }
+        }
         let selected = selected(expression);
         ensure!(!selected.is_empty(), "no metric of ours in {expression}");
         let mut known: BTreeSet<&str> = OF_PROMETHEUS.into();

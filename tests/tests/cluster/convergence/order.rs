@@ -268,7 +268,7 @@ fn a_write_that_meets_another_is_done_again_with_the_newest_truth() -> Result<()
         let page = operator.get("/metrics")?;
         let counts = page.lines().filter(|line| {
             line.starts_with("streamgate_operator_writes_total")
-                && line.contains("conflict")
+                && line.contains("Conflict")
                 && line.contains("ConfigMap")
         });
         Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())

@@ -167,7 +167,7 @@ fn what_an_admission_policy_denies_leaves_what_is_there_until_it_is_allowed() ->
     })?;
 
     stage.apply(&TLS_SNI.replace("mqtt.acme", "other.acme"))?;
-    let denied = "streamgate_operator_writes_total{kind=\"ConfigMap\",outcome=\"error\"} 3";
+    let denied = "streamgate_operator_writes_total{kind=\"ConfigMap\",outcome=\"Error\"} 3";
     wait::until("a third denial", EVENTUALLY, || operator.get("/metrics").ok()?.contains(denied).then_some(()))?;
     let after = stage.generated("configmap", name, |_| true)?;
     assert_eq!(after["metadata"], before["metadata"], "{}", operator.log());

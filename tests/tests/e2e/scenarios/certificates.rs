@@ -93,7 +93,7 @@ fn connect(address: SocketAddr, client: &TlsClient) -> Result<TlsStream> {
 }
 
 /// The alert by which it is refused; none where it is let in. Any other end is an error.
-fn refusal(address: SocketAddr, client: &TlsClient) -> Result<Option<u8>> {
+pub(super) fn refusal(address: SocketAddr, client: &TlsClient) -> Result<Option<u8>> {
     match connect(address, client) {
         Ok(_) => Ok(None),
         Err(error) => alert_of(&error).map(Some).ok_or(error),
@@ -101,7 +101,7 @@ fn refusal(address: SocketAddr, client: &TlsClient) -> Result<Option<u8>> {
 }
 
 /// The alert `unknown_ca` (RFC 8446, 6.2).
-const UNKNOWN_CA: u8 = 48;
+pub(super) const UNKNOWN_CA: u8 = 48;
 
 fn certificate(site: &Site, client: &TlsClient) -> Result<CertificateDer<'static>> {
     let stream = client.clone().without_resumption().connect(site.address()?)?;

@@ -95,5 +95,7 @@ pub(crate) fn uninstalling_leaves_nothing(site: &Site, measured: &mut Measured) 
     site.kube
         .kubectl("delete crd streamroutes.streamgate.dev tlssnis.streamgate.dev --timeout=60s")
         .context("the definitions")?;
+    // Which these tests have made, and which has nothing of ours any more.
+    site.kube.kubectl(&format!("delete namespace {SYSTEM} --wait=true --timeout=120s"))?;
     Ok(())
 }
