@@ -6,32 +6,52 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-/// Bytes that wait to be taken, in order.
+/// Bytes that wait to be taken, in order. While there are none, it is a pointer's size.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
-    pub(crate) bytes: Vec<u8>,
+pub(crate) struct Kept(Option<Box<Waiting>>);
+
+/// There is at least one that is not taken.
+#[derive(Debug)]
+struct Waiting {
+    bytes: Vec<u8>,
     /// So many of them, from the first on, don't wait any more.
     taken: usize,
 }
 
 impl Kept {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        if bytes.is_empty() { Self::default() } else { Self { bytes, taken: 0 } }
+        Self((!bytes.is_empty()).then(|| Box::new(Waiting { bytes, taken: 0 })))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.taken == self.bytes.len()
+        self.0.is_none()
     }
 
     pub(crate) fn left(&self) -> &[u8] {
-        &self.bytes[self.taken..]
+        self.0.as_ref().map_or(&[], |waiting| &waiting.bytes[waiting.taken..])
+    }
+
+    #[cfg(test)]
+    /// The memory that they take.
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.as_ref().map_or(0, |waiting| waiting.bytes.capacity())
+    }
+
+    /// Adds what comes after those that wait.
+    pub(crate) fn append(&mut self, bytes: Vec<u8>) {
+        match &mut self.0 {
+            Some(waiting) => waiting.bytes.extend_from_slice(&bytes),
+            None => *self = Self::new(bytes),
+        }
     }
 
     /// Lets go of the first `count` of those that are left.
     pub(crate) fn take(&mut self, count: usize) {
-        self.taken += count;
-        if self.is_empty() {
-            *self = Self::default();
+        if let Some(waiting) = &mut self.0 {
+            waiting.taken += count;
+            if waiting.taken >= waiting.bytes.len() {
+                self.0 = None;
+            }
         }
     }
 

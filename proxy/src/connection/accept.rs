@@ -61,7 +61,6 @@ async fn accept_all(worker: &Rc<Worker>, entrance: &Rc<Entrance>, listener: &Tcp
 async fn accept_one(worker: &Rc<Worker>, entrance: &Rc<Entrance>, listener: &TcpListener) {
     match listener.accept().await {
         Ok((stream, source)) => {
-            prepare(&stream);
             let source = SocketAddr::new(source.ip().to_canonical(), source.port());
             // Counted here and now: many are accepted before the first of them is served.
             let accepted = Accepted { stream, source, descriptor: worker.shared.descriptors.count() };
@@ -101,6 +100,7 @@ pub(crate) fn bind(listener: &Listener, all: &[Listener], workers: usize) -> io:
     let mut sockets = Vec::with_capacity(workers);
     for _ in 0..workers {
         let socket = socket(address, all, true)?;
+        prepare(&SockRef::from(&socket))?;
         socket.listen(BACKLOG)?;
         let socket = std::net::TcpListener::from(socket);
         address = socket.local_addr()?;
@@ -109,12 +109,16 @@ pub(crate) fn bind(listener: &Listener, all: &[Listener], workers: usize) -> io:
     Ok(sockets)
 }
 
-/// Small packets at once, and probes for a peer that is gone without a word.
-pub(super) fn prepare(stream: &TcpStream) {
+/// Small packets at once, and probes for a peer that is gone without a word. What a listener accepts inherits it from it.
+///
+/// # Errors
+///
+/// The peer has just reset the connection.
+pub(super) fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
     let keepalive =
         TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES);
-    // A socket whose peer has just reset it can't be set, and its first read says so.
-    let _ = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(&keepalive));
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 fn socket(address: SocketAddr, all: &[Listener], is_shared: bool) -> io::Result<Socket> {

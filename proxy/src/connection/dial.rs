@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use socket2::SockRef;
 use streamgate_crds::Cidr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -93,7 +94,8 @@ pub(super) async fn dial(
             let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
             match timeout(limit / left, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
-                    prepare(&stream);
+                    // A socket whose peer has just reset it can't be set, and its first read says so.
+                    let _ = prepare(&SockRef::from(&stream));
                     return Ok((stream, address));
                 }
                 Ok(Err(error)) => failed = Failed::new(reason(&error), format!("{address}: {error}")),

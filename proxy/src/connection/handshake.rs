@@ -31,7 +31,7 @@ pub(super) async fn accept(
         Err(_) => return Err(Ended::new(End::ClientHelloTimeout, format!("no whole ClientHello within {limit:?}"))),
     };
     let sni = hello.server_name();
-    record.sni.clone_from(&sni);
+    record.tls().sni = sni.as_deref().map(Box::from);
     let service = worker.shared.snapshot.load().names.find(sni.as_deref()).cloned();
     let found = service.as_ref().and_then(|service| Some((service, service.server.clone()?)));
     let Some((service, server)) = found else {
@@ -44,7 +44,7 @@ pub(super) async fn accept(
         };
         return Err(fail(hello.refuse_name(reason).await).await);
     };
-    record.tls_sni = Some(Arc::clone(&service.label));
+    record.tls().tls_sni = Some(Arc::clone(&service.label));
     match timeout(limit, hello.accept(&server)).await {
         Ok(Ok((session, peer))) => {
             record.handshaken(&peer);

@@ -142,7 +142,7 @@ async fn lead_up<S: ClientStream>(
     let received = match connect::receive(&mut stream, limits, timeout).await {
         Ok(received) => received,
         Err(Unreceived { ended, connack, client_id, received_bytes }) => {
-            record.client_id = client_id;
+            record.client_id = client_id.map(String::into_boxed_str);
             record.received_bytes = received_bytes;
             record.sent_bytes = connack.as_ref().map_or(0, Vec::len) as u64;
             refuse::refuse(stream, connack.as_deref()).await;
@@ -152,7 +152,7 @@ async fn lead_up<S: ClientStream>(
     let Some(connect) = received.connect() else {
         return Err(Ended::new(End::MalformedConnect, "the CONNECT could not be read again"));
     };
-    record.client_id = Some(connect.client_id.to_owned());
+    record.client_id = Some(connect.client_id.into());
     record.level = Some(connect.level);
     record.received_bytes = connect.packet.len() as u64;
     // What has changed since counts.

@@ -2,6 +2,7 @@
 //! replaced by the next choice, with the same CONNECT; until one has answered, nothing is passed back to the client.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
@@ -41,8 +42,8 @@ pub(super) async fn reach(
             break;
         };
         let held = endpoint.load.hold();
-        record.attempts = Some(tried.len() as u64 + 1);
-        record.endpoint = Some(endpoint.identity.clone());
+        record.attempts = u32::try_from(tried.len() + 1).ok();
+        record.endpoint = Some(Arc::clone(&endpoint.identity));
         record.address = None;
         let answered = match dial(endpoint, upstream.connect_timeout.into(), &worker.shared.denied_upstreams).await {
             Ok((mut stream, address)) => {
@@ -61,7 +62,7 @@ pub(super) async fn reach(
                 worker.shared.metrics.upstream_attempts(&route.label, failed.attempt.as_str()).inc();
                 tracing::warn!(
                     route = &*route.label,
-                    endpoint = endpoint.identity,
+                    endpoint = &*endpoint.identity,
                     target = %endpoint.target,
                     reason = failed.attempt.as_str(),
                     detail = failed.detail,

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
 
 use super::Ended;
 use super::accept::Entrance;
 use super::end::End;
+use super::seats::Moment;
 use crate::mqtt::Level;
 use crate::tls::session::Peer;
 use crate::worker::Worker;
@@ -18,30 +18,36 @@ use crate::worker::descriptors::Descriptor;
 pub(super) struct Record {
     worker: Rc<Worker>,
     entrance: Rc<Entrance>,
-    started: Instant,
+    started: Moment,
     /// Of the client's connection.
     _descriptor: Descriptor,
     pub(super) source: SocketAddr,
-    pub(super) sni: Option<String>,
-    pub(super) tls_sni: Option<Arc<str>>,
-    tls_version: Option<&'static str>,
-    resumed: Option<bool>,
-    subject: Option<String>,
+    tls: Option<Box<TlsRecord>>,
     pub(super) level: Option<Level>,
-    pub(super) client_id: Option<String>,
+    pub(super) client_id: Option<Box<str>>,
     /// The route's label.
     pub(super) route: Option<Arc<str>>,
     /// The identity of the endpoint that was tried last.
-    pub(super) endpoint: Option<String>,
+    pub(super) endpoint: Option<Arc<str>>,
     pub(super) address: Option<SocketAddr>,
     /// How many endpoints were tried.
-    pub(super) attempts: Option<u64>,
+    pub(super) attempts: Option<u32>,
     /// MQTT from the client.
     pub(super) received_bytes: u64,
     /// MQTT to the client.
     pub(super) sent_bytes: u64,
     /// Whether its end was told.
     is_told: bool,
+}
+
+/// What has become known of its TLS.
+#[derive(Debug, Default)]
+pub(super) struct TlsRecord {
+    pub(super) sni: Option<Box<str>>,
+    pub(super) tls_sni: Option<Arc<str>>,
+    version: Option<&'static str>,
+    resumed: Option<bool>,
+    subject: Option<Box<str>>,
 }
 
 impl Record {
@@ -54,17 +60,14 @@ impl Record {
     ) -> Self {
         worker.shared.metrics.accepted(&entrance.name).inc();
         worker.shared.metrics.active(&entrance.name).inc();
+        let started = worker.seats.now();
         Self {
             worker,
             entrance,
-            started: Instant::now(),
+            started,
             _descriptor: descriptor,
             source,
-            sni: None,
-            tls_sni: None,
-            tls_version: None,
-            resumed: None,
-            subject: None,
+            tls: None,
             level: None,
             client_id: None,
             route: None,
@@ -80,9 +83,15 @@ impl Record {
     /// Its handshake is complete.
     pub(super) fn handshaken(&mut self, peer: &Peer) {
         self.worker.shared.metrics.handshakes(&self.entrance.name, peer.version, peer.is_resumed).inc();
-        self.tls_version = Some(peer.version);
-        self.resumed = Some(peer.is_resumed);
-        self.subject = peer.certificate.as_ref().map(|certificate| certificate.subject().to_owned());
+        let tls = self.tls();
+        tls.version = Some(peer.version);
+        tls.resumed = Some(peer.is_resumed);
+        tls.subject = peer.certificate.as_ref().map(|certificate| certificate.subject().into());
+    }
+
+    /// For what becomes known of its TLS.
+    pub(super) fn tls(&mut self) -> &mut TlsRecord {
+        self.tls.get_or_insert_default()
     }
 
     /// It has ended.
@@ -97,23 +106,24 @@ impl Record {
         metrics.ended(&self.entrance.name, route, ended.end).inc();
         metrics.received_bytes(&self.entrance.name, route).inc_by(self.received_bytes);
         metrics.sent_bytes(&self.entrance.name, route).inc_by(self.sent_bytes);
+        let tls = self.tls.as_deref();
         tracing::info!(
             listener = &*self.entrance.name,
             source = %self.source,
-            sni = self.sni.as_deref(),
-            tls_version = self.tls_version,
-            resumed = self.resumed,
-            subject = self.subject.as_deref(),
+            sni = tls.and_then(|tls| tls.sni.as_deref()),
+            tls_version = tls.and_then(|tls| tls.version),
+            resumed = tls.and_then(|tls| tls.resumed),
+            subject = tls.and_then(|tls| tls.subject.as_deref()),
             mqtt_level = self.level.map(Level::number),
             client_id = self.client_id.as_deref(),
-            tls_sni = self.tls_sni.as_deref(),
+            tls_sni = tls.and_then(|tls| tls.tls_sni.as_deref()),
             route = self.route.as_deref(),
             endpoint = self.endpoint.as_deref(),
             address = self.address.map(display),
             attempts = self.attempts,
             received_bytes = self.received_bytes,
             sent_bytes = self.sent_bytes,
-            duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            duration_ms = u64::try_from(self.worker.seats.since(self.started).as_millis()).unwrap_or(u64::MAX),
             end = ended.end.as_str(),
             reason = ended.reason,
             "connection"

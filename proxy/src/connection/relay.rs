@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use streamgate_crds::stream_route::OnDrainWill;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use self::direction::{Direction, Side};
 use super::end::End;
 use super::record::Record;
-use super::seats::Seat;
+use super::seats::{Moment, Seat};
 use super::stream::ClientStream;
 use super::{Ended, refuse};
 use crate::config::snapshot::Route;
@@ -85,16 +84,16 @@ pub(super) struct Relay<S> {
     /// From the broker to the client.
     down: Direction,
     /// What ended first: all that follows, follows from it.
-    first_end: Option<Ended>,
+    first_end: Option<Box<Ended>>,
     seat: Seat,
     /// When something last came from the client.
-    heard: Instant,
+    heard: Moment,
     /// When something last came from either side.
-    moved: Instant,
+    moved: Moment,
     /// When the seat is to wake the relay.
-    due: Option<Instant>,
+    due: Option<Moment>,
     /// Since when it waits for the end of the packet that is under way, to hand the client back.
-    stopping: Option<Instant>,
+    stopping: Option<Moment>,
     record: Record,
     _held: Held,
     _descriptor: Descriptor,
@@ -136,7 +135,7 @@ impl<S: ClientStream> Relay<S> {
             self.moved = now;
         }
         if self.first_end.is_none() {
-            self.first_end = first_end(&self.up, &self.down);
+            self.first_end = first_end(&self.up, &self.down).map(Box::new);
         }
         let is_broken = |way: &Direction, polled: Poll<()>| polled.is_ready() && way.is_reader_broken();
         if (up.is_ready() && down.is_ready()) || is_broken(&self.up, up) || is_broken(&self.down, down) {
@@ -146,7 +145,7 @@ impl<S: ClientStream> Relay<S> {
     }
 
     /// Ends what has taken too long, and has the seat wake the relay for the next that could.
-    fn look_at_the_clock(&mut self, now: Instant, is_half_closed: bool) -> Poll<Parting> {
+    fn look_at_the_clock(&mut self, now: Moment, is_half_closed: bool) -> Poll<Parting> {
         if self.seat.is_to_hand_back() {
             let since = *self.stopping.get_or_insert(now);
             self.down.stop();
@@ -196,7 +195,7 @@ impl<S: ClientStream> Relay<S> {
                     }
                 };
                 tokio::join!(of_client, of_broker);
-                first_end.unwrap_or_else(|| Ended::new(End::ClientClosed, ""))
+                first_end.map_or_else(|| Ended::new(End::ClientClosed, ""), |ended| *ended)
             }
             Parting::HalfClosed => {
                 let reason = format!("one side had ended, and the other did nothing for {HALF_CLOSE_PATIENCE:?}");

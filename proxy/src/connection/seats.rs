@@ -1,6 +1,8 @@
 //! The relays of a worker, each on a seat: what wakes them when nothing moves. One timer serves them all.
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU64;
+use std::ops::Add;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -13,10 +15,11 @@ use tokio::time::{Instant, timeout};
 #[derive(Debug)]
 pub(crate) struct Seats {
     slots: RefCell<Slab<Slot>>,
+    start: Instant,
     /// The time as of the last tick: exact enough for limits of seconds, and free.
-    clock: Cell<Instant>,
+    clock: Cell<Moment>,
     /// While the worker hands its clients back: until when.
-    handing_back: Cell<Option<(Instant, Instant)>>,
+    handing_back: Cell<Option<(Moment, Moment)>>,
     /// Told when that begins, so that no tick is waited for.
     begun: Notify,
 }
@@ -26,9 +29,28 @@ pub(crate) struct Seats {
 struct Slot {
     waker: Option<Waker>,
     /// When it wants to look at the clock.
-    due: Option<Instant>,
+    due: Option<Moment>,
     /// When it is to hand its client back.
-    hand_back: Option<Instant>,
+    hand_back: Option<Moment>,
+}
+
+/// A time of a worker, in microseconds since shortly before its start: half of an [`Instant`]'s size, for an idle connection
+/// has several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(NonZeroU64);
+
+impl Moment {
+    fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)))
+    }
 }
 
 /// One relay's seat, given up when it is dropped.
@@ -42,7 +64,8 @@ impl Seats {
     pub(crate) fn new() -> Self {
         Self {
             slots: RefCell::default(),
-            clock: Cell::new(Instant::now()),
+            start: Instant::now(),
+            clock: Cell::new(Moment(NonZeroU64::MIN)),
             handing_back: Cell::new(None),
             begun: Notify::new(),
         }
@@ -50,7 +73,8 @@ impl Seats {
 
     /// Takes a seat.
     pub(super) fn take(self: &Rc<Self>) -> Seat {
-        let slot = Slot { hand_back: self.handing_back.get().map(|(start, end)| draw(start, end)), ..Slot::default() };
+        let hand_back = self.handing_back.get().map(|(start, end)| self.draw(start, end));
+        let slot = Slot { hand_back, ..Slot::default() };
         Seat { seats: Rc::clone(self), key: self.slots.borrow_mut().insert(slot) }
     }
 
@@ -63,7 +87,7 @@ impl Seats {
     /// Has all relays, those that are there and those that come, hand their clients back: spread evenly over `time`, in an order
     /// that nobody can tell.
     pub(crate) fn hand_back(&self, time: Duration) {
-        let start = Instant::now();
+        let start = self.now();
         self.handing_back.set(Some((start, start + time)));
         self.begun.notify_one();
         let mut slots = self.slots.borrow_mut();
@@ -77,12 +101,28 @@ impl Seats {
         }
     }
 
+    /// The time.
+    pub(super) fn now(&self) -> Moment {
+        Moment(NonZeroU64::MIN) + self.start.elapsed()
+    }
+
+    /// How long ago that was.
+    pub(super) fn since(&self, moment: Moment) -> Duration {
+        self.now().since(moment)
+    }
+
+    /// Some time from now, or from `start`, to `end`.
+    fn draw(&self, start: Moment, end: Moment) -> Moment {
+        let start = start.max(self.now());
+        start + end.since(start).mul_f64(fastrand::f64())
+    }
+
     /// Sets the clock, and wakes whose time has come.
     pub(crate) fn tick(&self) {
-        let now = Instant::now();
+        let now = self.now();
         self.clock.set(now);
         for (_, slot) in self.slots.borrow_mut().iter_mut() {
-            let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            let is_over = |at: Option<Moment>| at.is_some_and(|at| at <= now);
             if (is_over(slot.due) || is_over(slot.hand_back))
                 && let Some(waker) = slot.waker.take()
             {
@@ -104,7 +144,7 @@ impl Seats {
 
 impl Seat {
     /// The time as of the last tick.
-    pub(super) fn clock(&self) -> Instant {
+    pub(super) fn clock(&self) -> Moment {
         self.seats.clock.get()
     }
 
@@ -119,7 +159,7 @@ impl Seat {
     }
 
     /// Asks to be woken at the first tick after `due`.
-    pub(super) fn wake_at(&self, due: Option<Instant>) {
+    pub(super) fn wake_at(&self, due: Option<Moment>) {
         if let Some(slot) = self.seats.slots.borrow_mut().get_mut(self.key) {
             slot.due = due;
         }
@@ -137,12 +177,6 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.seats.slots.borrow_mut().try_remove(self.key);
     }
-}
-
-/// Some time from now, or from `start`, to `end`.
-fn draw(start: Instant, end: Instant) -> Instant {
-    let start = start.max(Instant::now());
-    start + end.saturating_duration_since(start).mul_f64(fastrand::f64())
 }
 
 const TICK: Duration = Duration::from_millis(500);
@@ -179,7 +213,7 @@ mod tests {
         let seats = Rc::new(Seats::new());
         let (due, woken) = seat(&seats);
         let (_idle, not_woken) = seat(&seats);
-        due.wake_at(Some(Instant::now() + Duration::from_secs(1)));
+        due.wake_at(Some(seats.now() + Duration::from_secs(1)));
         seats.tick();
         assert_eq!(woken.0.load(Ordering::Relaxed), 0);
         tokio::time::advance(Duration::from_secs(1)).await;

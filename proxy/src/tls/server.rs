@@ -10,7 +10,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion};
+use rustls::{CipherSuite, SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion};
 use streamgate_crds::TlsSniSpec;
 use streamgate_crds::tls_sni::{ClientAuthMode, TlsVersion};
 
@@ -53,7 +53,12 @@ impl TlsServer {
     ///
     /// The library for cryptography refuses; a sentence says why.
     pub fn new(label: &str, spec: &TlsSniSpec, parts: &Parts) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut provider = aws_lc_rs::default_provider();
+        // Processors have instructions for SHA-256, and none for SHA-384, which would take half of a resumed handshake.
+        provider
+            .cipher_suites
+            .sort_by_key(|suite| suite.suite().as_str().is_some_and(|name| name.ends_with("_SHA384")));
+        let provider = Arc::new(provider);
         let certificates: Vec<ServerCertificate> =
             parts.certificates.iter().map(|certificate| (**certificate).clone()).collect();
         let not_after = certificates.iter().map(|certificate| certificate.not_after).min().unwrap_or(0);
@@ -76,6 +81,7 @@ impl TlsServer {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Arc::new(Tickets::new(Arc::clone(&parts.ticket_keys), label, clients));
         config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
+        config.ignore_client_order = true;
         let without_alpn = Arc::new(config.clone());
         let required_protocols: Vec<Vec<u8>> =
             spec.alpn_protocols.iter().map(|protocol| protocol.clone().into_bytes()).collect();
@@ -88,11 +94,14 @@ impl TlsServer {
     pub(crate) fn config_for(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
         let offers_default =
             || hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == DEFAULT_PROTOCOL));
-        if !self.required_protocols.is_empty() || offers_default() {
-            Arc::clone(&self.with_alpn)
-        } else {
-            Arc::clone(&self.without_alpn)
+        let config =
+            if !self.required_protocols.is_empty() || offers_default() { &self.with_alpn } else { &self.without_alpn };
+        if prefers_chacha20(hello.cipher_suites()) {
+            let mut config = ServerConfig::clone(config);
+            config.ignore_client_order = false;
+            return Arc::new(config);
         }
+        Arc::clone(config)
     }
 }
 
@@ -101,6 +110,14 @@ impl fmt::Debug for TlsServer {
         f.debug_struct("TlsServer").field("not_after", &self.not_after).finish_non_exhaustive()
     }
 }
+
+/// Whether the client would rather have ChaCha20 than AES: a device whose processor has no instructions for AES.
+fn prefers_chacha20(offered: &[CipherSuite]) -> bool {
+    let mut names = offered.iter().filter_map(CipherSuite::as_str);
+    names.find(|name| name.contains("_GCM_") || name.contains(CHACHA20)).is_some_and(|name| name.contains(CHACHA20))
+}
+
+const CHACHA20: &str = "_CHACHA20_POLY1305_";
 
 /// Chosen if the client offers it and the `TlsSni` requires none.
 const DEFAULT_PROTOCOL: &[u8] = b"mqtt";

@@ -48,7 +48,7 @@ pub enum Choice {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Its pod's name, its node's name, or host and port.
-    pub identity: String,
+    pub identity: Arc<str>,
     /// Where it can be reached.
     pub target: Target,
     /// Its connections, shared by all that have this endpoint.
@@ -90,7 +90,7 @@ impl Upstream {
             .map(|group| Group {
                 identity: group.identity.clone(),
                 weight: group.weight,
-                endpoints: group.endpoints.iter().map(|endpoint| endpoint.identity.clone()).collect(),
+                endpoints: group.endpoints.iter().map(|endpoint| endpoint.identity.to_string()).collect(),
             })
             .collect();
         let choice = match load_balancer.r#type {

@@ -85,7 +85,7 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
     Site Any security::no_secret_is_seen_in_a_status_an_event_or_a_log,
     Site Any monitoring::dashboard_and_alerts_ask_for_metrics_that_are_told,
     Site Any upgrade::devices_go_on_through_upgrades,
-    Site OurOwn security::the_operator_got_no_secret_that_nothing_refers_to,
+    Site OurOwn security::nothing_was_asked_for_beyond_what_is_granted_and_referred_to,
     Site Any upgrade::a_second_gateway_of_one_name_is_refused,
     Site Any upgrade::uninstalling_leaves_nothing,
 };

@@ -158,7 +158,7 @@ impl EndpointMaker {
 
     fn endpoint(&mut self, identity: String, target: Target) -> Endpoint {
         let load = self.loads.of(&identity, &target);
-        Endpoint { identity, target, load }
+        Endpoint { identity: identity.into(), target, load }
     }
 }
 

@@ -32,7 +32,7 @@ enum State {
     Open,
     /// The reader has ended or broken, and the writer is yet to be told.
     Ending,
-    /// The writer knows.
+    /// The writer knows, or has broken too.
     Done,
     /// The writer has broken.
     Stuck,
@@ -86,7 +86,7 @@ impl Direction {
     ) -> Poll<()> {
         let polled = SCRATCH.with_borrow_mut(|scratch| self.poll_with(context, reader, writer, scratch));
         if let Err(error) = ready!(polled) {
-            self.state = State::Stuck;
+            self.state = if self.has_ended() { State::Done } else { State::Stuck };
             self.error.get_or_insert((Side::Writer, error));
         }
         Poll::Ready(())

@@ -67,10 +67,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Opens what has come, as far as it is whole.
     pub(super) fn open_incoming(&mut self) -> Option<Error> {
-        let opened = &mut self.opened.bytes;
-        let outcome = self
-            .records
-            .open(&mut self.incoming, &mut self.sealed.bytes, |plaintext| opened.extend_from_slice(plaintext));
+        let (mut opened, mut answers) = (Vec::new(), Vec::new());
+        let outcome =
+            self.records.open(&mut self.incoming, &mut answers, |plaintext| opened.extend_from_slice(plaintext));
+        self.opened.append(opened);
+        self.sealed.append(answers);
         if outcome.is_closed {
             self.reading = Reading::Ended;
         }
@@ -106,13 +107,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             scratch[..kept].copy_from_slice(&self.incoming);
             let incoming = &mut scratch[..kept + count];
-            let aside = &mut self.opened.bytes;
-            let Opened { consumed, is_closed, failure } =
-                self.records.open(incoming, &mut self.sealed.bytes, |plaintext| {
-                    let (fits, rest) = plaintext.split_at(plaintext.len().min(buffer.remaining()));
-                    buffer.put_slice(fits);
-                    aside.extend_from_slice(rest);
-                });
+            let (mut aside, mut answers) = (Vec::new(), Vec::new());
+            let Opened { consumed, is_closed, failure } = self.records.open(incoming, &mut answers, |plaintext| {
+                let (fits, rest) = plaintext.split_at(plaintext.len().min(buffer.remaining()));
+                buffer.put_slice(fits);
+                aside.extend_from_slice(rest);
+            });
+            self.opened.append(aside);
+            self.sealed.append(answers);
             // After its end a client has nothing to say.
             let left = if is_closed { &[] } else { &incoming[consumed..] };
             if left.is_empty() {
@@ -181,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Session<S> {
                     Poll::Ready(Ok(taken)) => left = &left[taken..],
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => {
-                        this.sealed.bytes.extend_from_slice(left);
+                        this.sealed.append(left.to_vec());
                         break;
                     }
                 }
@@ -201,7 +203,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Session<S> {
         let this = self.get_mut();
         if !this.is_closed {
             this.is_closed = true;
-            this.records.close(&mut this.incoming, &mut this.sealed.bytes);
+            let mut last = Vec::new();
+            this.records.close(&mut this.incoming, &mut last);
+            this.sealed.append(last);
         }
         ready!(this.poll_sealed(context))?;
         match ready!(Pin::new(&mut this.stream).poll_shutdown(context)) {

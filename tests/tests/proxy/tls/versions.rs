@@ -64,6 +64,31 @@ fn a_client_of_tls_1_1_is_refused_with_protocol_version() -> Result<()> {
 }
 
 #[test]
+fn the_cipher_suite_is_the_cheapest_for_the_proxy_or_for_a_device_without_instructions_for_aes() -> Result<()> {
+    let site = Site::new()?;
+    site.serve("acme", "devices", &[NAME], "")?;
+    let proxy = site.start()?;
+    let (aes_256, aes_128, chacha20) =
+        ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256");
+    for (offered, chosen) in
+        [(vec![aes_256, chacha20, aes_128], aes_128), (vec![chacha20, aes_128], chacha20), (vec![aes_256], aes_256)]
+    {
+        let client = s_client(proxy.address(LISTENER), TLS[1]).server_name(NAME);
+        let session = client.arguments(&["-ciphersuites", &offered.join(":")]).run()?;
+        assert!(session.output.text().contains(&format!("Cipher is {chosen}")), "{offered:?}: {session:?}");
+    }
+    for (offered, chosen) in [
+        ("ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+        ("ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+    ] {
+        let client = s_client(proxy.address(LISTENER), TLS[0]).server_name(NAME);
+        let session = client.arguments(&["-cipher", offered]).run()?;
+        assert!(session.output.text().contains(&format!("Cipher is {chosen}")), "{offered}: {session:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_client_that_guesses_another_key_exchange_is_asked_again() -> Result<()> {
     let site = Site::new()?;
     site.serve("acme", "devices", &[NAME], "")?;

@@ -13,7 +13,7 @@ use crate::tls::session::stream::Session;
 
 /// What a session holds in memory of its own at this moment.
 fn held_bytes(session: &Session<Cut>) -> usize {
-    session.incoming.capacity() + session.opened.bytes.capacity() + session.sealed.bytes.capacity()
+    session.incoming.capacity() + session.opened.capacity() + session.sealed.capacity()
 }
 
 /// Reads once, as far as something is there.
