@@ -1,10 +1,10 @@
 # `make` alone lists what there is. Everything is built in the dev profile and in one target directory, so that nothing is
-# built twice; the image and the benchmark alone are built for release.
+# built twice; the image, the benchmark and the guards alone are optimised.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build crds chart fmt lint test test-oldest e2e demo bench binaries image reproduce tools
+.PHONY: help build crds chart fmt lint test test-oldest guards e2e demo bench binaries image reproduce tools
 
 # On CI the committed Cargo.lock holds; `make LOCKED=--locked` does the same elsewhere.
 LOCKED ?= $(if $(filter true,$(CI)),--locked)
@@ -21,6 +21,8 @@ CLUSTER ?=
 # KIND=1: the end-to-end tests run on a cluster of kind. TEST=name: that one alone.
 KIND ?=
 TEST ?=
+# ACCEPT=1: the guards' figures become what they count.
+ACCEPT ?=
 # ENGINE=docker: the image is made by the Dockerfile.
 ENGINE ?=
 
@@ -52,7 +54,11 @@ test: tools ## Installs what is missing (as root or by sudo), lints, and runs al
 	tests/cluster/cluster build
 	$(MAKE) --no-print-directory image ENGINE=
 	cargo build $(LOCKED) --workspace --all-targets
+	$(MAKE) --no-print-directory guards
 	cargo test $(LOCKED) --workspace
+
+guards: ## Counts the instructions of the hot functions, and fails where one takes over 5 % more than is committed; ACCEPT=1 commits to what it counts
+	scripts/guards $(if $(filter-out 0,$(ACCEPT)),--accept) $(LOCKED)
 
 test-oldest: export KUBERNETES_VERSION := 1.34
 test-oldest: tools ## Runs the tests of the cluster on the oldest Kubernetes that can be had

@@ -15,6 +15,8 @@ pub mod bootstrap;
 pub mod commands;
 pub mod config;
 pub mod connection;
+#[cfg(test)]
+mod guards;
 mod kept;
 pub mod log;
 pub mod mqtt;
