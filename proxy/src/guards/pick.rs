@@ -15,7 +15,7 @@ use crate::upstream::{Endpoint, Members, Target};
 fn node(number: usize, weight: u32) -> Members {
     let identity = format!("broker-{number}");
     let target = Target::Addresses(vec![SocketAddr::from(([192, 0, 2, 1], 1883))]);
-    let endpoint = Endpoint { identity: identity.clone(), target, load: Arc::default() };
+    let endpoint = Endpoint { identity: identity.as_str().into(), target, load: Arc::default() };
     Members { identity, weight, endpoints: vec![endpoint] }
 }
 

@@ -36,8 +36,8 @@ const TIMES: usize = 100;
 /// One route to this broker, and a `TlsSni` for all names.
 fn snapshot(broker: SocketAddr, server: TlsServer) -> Snapshot {
     let endpoint =
-        Endpoint { identity: "broker".to_owned(), target: Target::Addresses(vec![broker]), load: Arc::default() };
-    let members = Members { identity: "broker".to_owned(), weight: 1, endpoints: vec![endpoint] };
+        Endpoint { identity: "broker".into(), target: Target::Addresses(vec![broker]), load: Arc::default() };
+    let members = Members { identity: "broker".into(), weight: 1, endpoints: vec![endpoint] };
     let text = json!({"upstream": {"nodes": [{"host": "127.0.0.1", "port": broker.port()}]}});
     let object = ObjectRef { kind: Kind::TlsSni, namespace: "acme".to_owned(), name: "devices".to_owned() };
     let service =
