@@ -3,13 +3,13 @@ let id = '';
 
 function read(s) {
     let seen = Buffer.alloc(0);
-    s.on('upload', function (data) {
-        seen = data.length && seen.length ? Buffer.concat([seen, data]) : data;
+    s.on('upstream', function (data) {
+        seen = seen.length ? Buffer.concat([seen, data]) : data;
         const found = parse(seen);
         if (found === undefined) {
             return;
         }
-        s.off('upload');
+        s.off('upstream');
         if (found === null) {
             s.deny();
             return;

@@ -3,12 +3,15 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::stage::Site;
+use crate::stage::{Site, TENANTS};
 
 pub(super) fn write(site: &Site, change: usize) -> Result<()> {
     site.write_certificates(change)?;
+    for tenant in TENANTS {
+        let template = include_str!("../../peers/envoy-secret.yaml").replace("@TENANT@", tenant);
+        site.write(&format!("envoy-secret-{tenant}.yaml"), &template, change)?;
+    }
     for (name, template) in [
-        ("envoy-secrets.yaml", include_str!("../../peers/envoy-secrets.yaml")),
         ("envoy-clusters.yaml", include_str!("../../peers/envoy-clusters.yaml")),
         ("envoy-listeners.yaml", include_str!("../../peers/envoy-listeners.yaml")),
         (CONFIGURATION, include_str!("../../peers/envoy.yaml")),
