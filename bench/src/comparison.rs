@@ -79,6 +79,8 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
                 let seconds = start.elapsed().as_secs_f64();
                 eprintln!("round {round} of {rounds}: {part:?}, {}: {seconds:.1} s", peer.name());
             }
+            // A run that is ended early leaves what it had.
+            report.save()?;
         }
     }
     report.finish()?;

@@ -17,7 +17,8 @@ const LOAD_CORE: u32 = 1;
 
 /// The machine while the benchmark runs; on drop it is as before.
 pub(crate) struct Machine {
-    time_wait: Option<String>,
+    /// What was changed, as it was.
+    before: Vec<(&'static str, String)>,
 }
 
 impl Machine {
@@ -32,20 +33,25 @@ impl Machine {
         }
         let limit = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-        // Thousands of connections that have just ended would take the ports that the next ones need. Only root may say so,
-        // and without it a run goes well too, mostly.
-        let time_wait = fs::read_to_string(TIME_WAIT).ok();
-        let time_wait = time_wait.filter(|_| fs::write(TIME_WAIT, "512").is_ok());
-        Ok(Self { time_wait })
+        // Only root may do this, and without it a run goes well too, mostly.
+        let mut machine = Self { before: Vec::new() };
+        for (path, value) in SETTINGS {
+            if let Ok(before) = fs::read_to_string(path)
+                && fs::write(path, value).is_ok()
+            {
+                machine.before.push((path, before));
+            }
+        }
+        Ok(machine)
     }
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        if let Some(before) = &self.time_wait
-            && let Err(error) = fs::write(TIME_WAIT, before)
-        {
-            eprintln!("{TIME_WAIT} was {} before: {error}", before.trim_end());
+        for (path, before) in &self.before {
+            if let Err(error) = fs::write(path, before) {
+                eprintln!("{path} was {} before: {error}", before.trim_end());
+            }
         }
     }
 }
@@ -91,4 +97,10 @@ fn cores() -> Result<Vec<u64>> {
 
 const WATCHED: Duration = Duration::from_secs(2);
 const QUIET_PERCENT: u64 = 20;
-const TIME_WAIT: &str = "/proc/sys/net/ipv4/tcp_max_tw_buckets";
+
+const SETTINGS: [(&str, &str); 2] = [
+    // Thousands of connections that have just ended would take the ports that the next ones need.
+    ("/proc/sys/net/ipv4/tcp_max_tw_buckets", "512"),
+    // The longest queue of new connections that a proxy may ask for.
+    ("/proc/sys/net/core/somaxconn", "65535"),
+];

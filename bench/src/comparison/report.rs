@@ -41,21 +41,25 @@ impl<'a> Report<'a> {
         !self.doubts.is_empty()
     }
 
-    /// Prints the table, writes figures.json and the plot beside it; the plot and the table go into the documentation where
-    /// all was measured in full.
+    /// Writes figures.json and the plot, which it gives, of what was measured until now.
+    pub(super) fn save(&self) -> Result<String> {
+        let folder = folder()?;
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("figures.json"), format!("{:#}\n", self.json()))?;
+        let plot = plot::svg(&self.medians());
+        fs::write(folder.join("benchmarks.svg"), &plot)?;
+        Ok(plot)
+    }
+
+    /// Prints the table and saves all; the plot and the table go into the documentation where all was measured in full.
     pub(super) fn finish(&self) -> Result<()> {
         let table = self.table();
         println!("{table}");
         for doubt in &self.doubts {
             println!("- {doubt}");
         }
-        let folder = folder()?;
-        fs::create_dir_all(&folder)?;
-        let text = format!("{:#}\n", self.json());
-        fs::write(folder.join("figures.json"), text)?;
-        let plot = plot::svg(&self.medians());
-        fs::write(folder.join("benchmarks.svg"), &plot)?;
-        eprintln!("figures.json and benchmarks.svg are in {}", folder.display());
+        let plot = self.save()?;
+        eprintln!("figures.json and benchmarks.svg are in {}", folder()?.display());
         if self.plan.is_full() && !self.has_doubts() {
             let docs = streamgate_tests::workspace().join("docs");
             fs::write(docs.join("benchmarks.svg"), plot)?;

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::in_turn;
 use crate::device::Kind;
 use crate::figure::{Figure, Measured};
 use crate::peer::{Peer, Running};
@@ -24,9 +25,13 @@ pub(crate) async fn measure(stage: &Stage, peer: Peer, scale: u32) -> Result<Vec
         let running = Running::start(peer, Site::new(stage)?).await?;
         let devices = running.site.devices(kind)?;
         let (count, is_over) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+        // All are there before the first sends.
+        let connects = (0..CONNECTIONS).map(|number| {
+            let device = devices[number % 2].clone();
+            async move { device.connect(&format!("device-{number}")).await }
+        });
         let mut connections = JoinSet::new();
-        for number in 0..CONNECTIONS {
-            let mut stream = devices[number % 2].connect(&format!("device-{number}")).await?;
+        for mut stream in in_turn(connects, 16).await? {
             let (count, is_over) = (Arc::clone(&count), Arc::clone(&is_over));
             connections.spawn(async move {
                 let message = publish(Version::V311, "t", &[b'x'; 64], 0, 0, false);
