@@ -94,15 +94,15 @@ fn from_pypi(name: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(folder).join("bin").join(name))
 }
 
-/// The first word of what a command says that looks like `1.2.3`.
+/// The first word of what a command says that looks like `1.2.3`, without what a distribution adds behind a hyphen.
 fn first_version(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("can't run {command:?}: run scripts/install-tools bench"))?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     let is_version = |word: &&str| {
-        let numbers: Vec<&str> = word.split(['.', '-']).take(3).collect();
+        let numbers: Vec<&str> = word.split('.').collect();
         numbers.len() == 3 && numbers.iter().all(|number| number.parse::<u32>().is_ok())
     };
-    let mut words = text.split([' ', '/', '\n']);
+    let mut words = text.split([' ', '/', '\n', '-']);
     Ok(words.find(is_version).with_context(|| format!("no version in {text}"))?.to_owned())
 }
