@@ -40,6 +40,7 @@ pub(crate) async fn measure(stage: &Stage, peer: Peer, scale: u32) -> Result<Vec
         running.change(number)?;
         sleep(BETWEEN_CHANGES).await;
     }
+    phase.store(AFTER, Ordering::Relaxed);
     let memory = wait_until_seen(&running, changes).await?;
     sleep(QUIET / scale + Duration::from_secs(1)).await;
     phase.store(OVER, Ordering::Relaxed);
@@ -128,4 +129,5 @@ async fn wait_until_seen(running: &Running<'_>, change: usize) -> Result<f64> {
 const SEEN: Duration = Duration::from_secs(30);
 const BEFORE: u8 = 0;
 const MEANWHILE: u8 = 1;
-const OVER: u8 = 2;
+const AFTER: u8 = 2;
+const OVER: u8 = 3;
