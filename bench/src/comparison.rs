@@ -76,11 +76,11 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
                     Ok(measured) => report.add(*peer, measured),
                     Err(error) => report.doubt(format!("{part:?} of {} failed: {error:#}", peer.name())),
                 }
+                // A run that is ended early leaves what it had.
+                report.save()?;
                 let seconds = start.elapsed().as_secs_f64();
                 eprintln!("round {round} of {rounds}: {part:?}, {}: {seconds:.1} s", peer.name());
             }
-            // A run that is ended early leaves what it had.
-            report.save()?;
         }
     }
     report.finish()?;
