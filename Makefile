@@ -11,6 +11,8 @@ LOCKED ?= $(if $(filter true,$(CI)),--locked)
 # cargo-deny and cargo-auditable as scripts/install-tools leaves them.
 CARGO_DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/streamgate/cargo-deny-0.20.2/bin
 CARGO_AUDITABLE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/streamgate/cargo-auditable-0.7.7/bin
+# Envoy and Traefik, the same.
+PEERS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/streamgate/peers-envoy-1.40.0-traefik-3.7.15
 # Where cargo builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # WHAT=idle: the benchmark measures this alone.
@@ -81,11 +83,11 @@ demo: ## Shows it all on this machine, without root; ONCE=1 ends after the last 
 	cargo build $(LOCKED) -p streamgate-proxy -p streamgate-operator -p streamgate-demo
 	"$(TARGET)/debug/streamgate-demo" $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(CLUSTER)),--cluster)
 
-bench: ## Measures what a released build costs: processor time, memory, latency; WHAT=idle measures that alone, WHAT='apply scale' the control plane
-	scripts/install-tools demo
+bench: ## Compares a released build with HAProxy, nginx, Envoy and Traefik: processor time, memory, latency; WHAT=idle measures that alone, WHAT='apply scale' the control plane
+	scripts/install-tools bench
 	cargo build $(LOCKED) --release -p streamgate-proxy -p streamgate-operator -p streamgate-bench
 	STREAMGATE_PROXY="$(TARGET)/release/streamgate-proxy" STREAMGATE_OPERATOR="$(TARGET)/release/streamgate-operator" \
-	    STREAMGATE_SYNC="$(TARGET)/release/streamgate-sync" "$(TARGET)/release/streamgate-bench" $(WHAT)
+	    STREAMGATE_SYNC="$(TARGET)/release/streamgate-sync" STREAMGATE_PEERS="$(PEERS)" "$(TARGET)/release/streamgate-bench" $(WHAT)
 
 binaries: ## Builds the image's binaries, static and stripped: target/image/binaries
 	PATH="$(CARGO_AUDITABLE):$$PATH" scripts/image/binaries "$(TARGET)/image/binaries"

@@ -15,13 +15,13 @@ use tokio::time::sleep;
 use super::device::{Brokers, Device};
 use super::objects::{Size, api, create, create_all, endpoint, route, slice};
 use super::stage::{Stage, start_proxy};
-use crate::messages::quantile;
+use crate::part::quantile;
 use crate::{row, usage};
 
 const TIMES: usize = 200;
 
-pub(crate) async fn measure(scale: usize) -> Result<()> {
-    let size = Size { namespaces: 10, services: 100, endpoints_each: 10, routes: 1000 / scale };
+pub(crate) async fn measure(scale: u32) -> Result<()> {
+    let size = Size { namespaces: 10, services: 100, endpoints_each: 10, routes: 1000 / scale as usize };
     let stage = Stage::new().await?;
     let authority = CertificateAuthority::new("Bench CA")?;
     create_all(&stage.client, size.namespaces()).await?;
@@ -45,7 +45,7 @@ pub(crate) async fn measure(scale: usize) -> Result<()> {
     sleep(Duration::from_secs(5)).await;
 
     let ids = [("operator", operator.id()), ("config-sync", sync.id()), ("proxy", proxy.id())];
-    let times = TIMES / scale;
+    let times = TIMES / scale as usize;
     let before = processor_times(&ids)?;
     let mut latencies = Vec::new();
     for number in 0..times {

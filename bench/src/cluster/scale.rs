@@ -18,7 +18,8 @@ use crate::{row, usage};
 
 const POD_CHANGES: u32 = 50;
 
-pub(crate) async fn measure(scale: usize) -> Result<()> {
+pub(crate) async fn measure(scale: u32) -> Result<()> {
+    let scale = scale as usize;
     let size = Size { namespaces: 100, services: 1000, endpoints_each: 100, routes: 10_000 };
     let size = Size { services: size.services / scale, routes: size.routes / scale, namespaces: 100 / scale, ..size };
     let stage = Stage::new().await?;

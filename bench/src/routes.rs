@@ -9,34 +9,42 @@ use streamgate_tests::wire::{Version, publish};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
-use crate::client::{Device, Kind, Stream};
-use crate::messages::quantile;
+use crate::device::{Kind, Stream};
+use crate::machine::Machine;
+use crate::part::quantile;
+use crate::peer::{Peer, Running};
 use crate::row;
-use crate::world::{World, route};
+use crate::stage::{Site, Stage};
 
-const ROUTES: usize = 10_000;
+const ROUTES: u32 = 10_000;
 
-pub(crate) async fn measure(scale: usize) -> Result<()> {
-    let world = World::start().await?;
-    let device = Device::new(&world, Kind::Full);
-    let mut stream = device.connect("device", true).await?;
+pub(crate) async fn measure(scale: u32) -> Result<()> {
+    let _machine = Machine::prepare()?;
+    let stage = Stage::new()?;
+    let running = Running::start(Peer::Streamgate, Site::new(&stage)?).await?;
+    let config = &running.site.config;
+    let [device, _] = running.site.devices(Kind::Full)?;
+    let mut stream = device.connect("device").await?;
     let (_still, mut never) = oneshot::channel::<()>();
     let quiet = ping(&mut *stream, Instant::now() + Duration::from_secs(5), &mut never).await?;
     let count = ROUTES / scale;
     // The files are made beforehand, and renamed into place at once.
-    let staging = world.config.scratch().join("routes");
+    let staging = config.scratch().join("routes");
     fs::create_dir(&staging)?;
     for number in 0..count {
-        let spec =
-            format!("listeners: [plain]\nmatch: {{sourceRanges: [\"2001:db8::{number:x}\"]}}\n{}", route(world.broker));
+        let broker = stage.brokers[0].address;
+        let (host, port) = (broker.ip(), broker.port());
+        let spec = format!(
+            "{{listeners: [plain], match: {{sourceRanges: [\"2001:db8::{number:x}\"]}}, upstream: {{nodes: [{{host: {host}, port: {port}}}]}}}}"
+        );
         fs::write(
             staging.join(format!("bench.route-{number}.yaml")),
             manifest("StreamRoute", "bench", &format!("route-{number}"), &spec),
         )?;
     }
     let (applied, mut stop) = oneshot::channel();
-    let (folder, id) = (world.config.path().join("streamroutes"), count + 1);
-    let status = world.config.status_dir().join("status.json");
+    let (folder, id) = (config.path().join("streamroutes"), count + 1);
+    let status = config.status_dir().join("status.json");
     let changing = std::thread::spawn(move || -> Result<Duration> {
         let start = Instant::now();
         for entry in fs::read_dir(&staging)? {
