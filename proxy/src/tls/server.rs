@@ -111,7 +111,7 @@ impl fmt::Debug for TlsServer {
     }
 }
 
-/// Whether the client would rather have ChaCha20 than AES: a device whose processor has no instructions for AES.
+/// Whether the client would rather have `ChaCha20` than AES: a device whose processor has no instructions for AES.
 fn prefers_chacha20(offered: &[CipherSuite]) -> bool {
     let mut names = offered.iter().filter_map(CipherSuite::as_str);
     names.find(|name| name.contains("_GCM_") || name.contains(CHACHA20)).is_some_and(|name| name.contains(CHACHA20))
