@@ -41,8 +41,9 @@ impl<'a> Running<'a> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "taskset", "-c", &PROXY_CORE.to_string()]);
         command.arg(own.get_program()).args(own.get_args());
+        command.env_remove("RUST_LOG");
         command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.env_remove("RUST_LOG").process_group(0);
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().context("can't run setpriv (util-linux)")?;
         let mut running = Self { site, peer, child };

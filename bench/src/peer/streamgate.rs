@@ -20,12 +20,13 @@ pub(super) fn write(site: &Site, change: usize) -> Result<()> {
     Ok(())
 }
 
-/// With its access lines, as it comes.
+/// Without its access lines, for the others write none.
 pub(super) fn command(site: &Site) -> Result<Command> {
     let mut command = Command::new(binary()?);
     command.arg("run").arg("--config-dir").arg(site.config.path()).arg("--status-dir").arg(site.config.status_dir());
     command.arg("--listener").arg(format!("name=plain,address={},protocol=MQTT", site.plain));
     command.arg("--listener").arg(format!("name=mqtts,address={},protocol=MQTTS", site.tls));
-    command.args(["--admin", "127.0.0.1:0", "--workers", "1", "--client-hello-timeout", "60s", "--log-format", "Json"]);
+    command.args(["--admin", "127.0.0.1:0", "--workers", "1", "--client-hello-timeout", "60s"]);
+    command.env("RUST_LOG", "warn");
     Ok(command)
 }

@@ -8,7 +8,7 @@ device() {
 deadline=$(($(date +%s) + DEADLINE_SECONDS))
 until device --cert /run/device/tls.crt --key /run/device/tls.key; do
     if [ "$(date +%s)" -ge "$deadline" ]; then
-        echo "the device did not get through to $SERVER_NAME:$PORT within $DEADLINE_SECONDS seconds"
+        echo "the device did not get through to $SERVER_NAME:$PORT within $DEADLINE_SECONDS seconds: does the gateway allow this name in this namespace (allowedNamespaces, domains)?"
         exit 1
     fi
     sleep 1

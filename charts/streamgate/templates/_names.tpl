@@ -4,7 +4,7 @@
 {{- if not $name -}}
 {{- $name = contains "streamgate" .Release.Name | ternary .Release.Name (printf "%s-streamgate" .Release.Name) -}}
 {{- end -}}
-{{- printf "%s-operator" ($name | trunc 54 | trimSuffix "-") -}}
+{{- printf "%s-operator" ($name | replace "." "-" | trunc 54 | trimSuffix "-") -}}
 {{- end }}
 
 {{/* The operator's objects outside of the release's namespace, where another release of this name may have some too. */}}

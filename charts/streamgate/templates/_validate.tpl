@@ -50,6 +50,15 @@
 {{- end -}}
 {{- end }}
 
+{{/* Whether the Service's addresses lead to something. */}}
+{{- define "streamgate.validate.families" -}}
+{{- $service := (include "streamgate.gateway.values" . | fromYaml).service -}}
+{{- $asks := or (has "IPv6" ($service.ipFamilies | default list)) (eq "RequireDualStack" ($service.ipFamilyPolicy | default "")) -}}
+{{- if and $asks (not (contains ":" .root.Values.bindAddress)) -}}
+{{- fail (printf "gateways.%s.service: found IPv6, and the bindAddress %s; wanted bindAddress `::`, which is for both" .name .root.Values.bindAddress) -}}
+{{- end -}}
+{{- end }}
+
 {{/* Whether the gateway is of this release, as far as the cluster can be asked. */}}
 {{- define "streamgate.validate.owner" -}}
 {{- $namespace := include "streamgate.gateway.name" .name -}}

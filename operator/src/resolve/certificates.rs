@@ -70,6 +70,11 @@ pub(super) fn look(
         {
             looked.add_certificate(&material, &certificate, now);
         }
+        if usage == Use::Certificate
+            && let Some(begin) = materials::begin(store, &material)
+        {
+            looked.look_again(begin, now);
+        }
     }
     looked.subject_alt_names.sort();
     looked.subject_alt_names.dedup();

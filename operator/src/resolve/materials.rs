@@ -92,7 +92,22 @@ pub(super) fn find<'a>(store: &'a Store, key: &MaterialKey, usage: &Use, now: Ti
             Reason::CertificateExpired,
             format!("{kind} `{name}`: the certificate in tls.crt ended at {}; wanted a new one", certificate.not_after),
         ),
+        Some(Reading::Certificate(certificate)) if certificate.not_before > now => bad(
+            Reason::InvalidCertificate,
+            format!(
+                "{kind} `{name}`: the certificate in tls.crt is valid from {} on; wanted one that is valid now",
+                certificate.not_before
+            ),
+        ),
         Some(good) => Found::Good(good),
+    }
+}
+
+/// When a certificate that is there becomes valid.
+pub(super) fn begin(store: &Store, key: &MaterialKey) -> Option<Timestamp> {
+    match store.fetched.get(key)?.readings.get(&Use::Certificate)? {
+        Reading::Certificate(certificate) => Some(certificate.not_before),
+        _ => None,
     }
 }
 

@@ -88,9 +88,11 @@ impl Verdict {
         let mut unresolved = of_names(ConditionType::ResolvedRefs);
         let (accepted, resolved_refs) = match Said::no(&lost) {
             Some(no) if !does_hold => {
-                let unknown =
-                    Said::new(Truth::Unknown, Reason::NotAccepted, "it was not accepted, so that none were looked up");
-                (no, unknown)
+                // What became known on the way is told all the same.
+                let resolved = Said::no(&unresolved).unwrap_or_else(|| {
+                    Said::new(Truth::Unknown, Reason::NotAccepted, "it was not accepted, so that none were looked up")
+                });
+                (no, resolved)
             }
             lost => {
                 let accepted = match lost {

@@ -47,7 +47,11 @@ impl Operator {
     }
 
     pub(super) fn finish_notice(&mut self, telling: &Telling, told: Result<(), Failure>) {
-        self.notices.done(telling);
+        if told.as_ref().is_err_and(Failure::is_passing) {
+            self.notices.failed(telling, Instant::now());
+        } else {
+            self.notices.done(telling);
+        }
         if let Err(error) = told {
             let (ObjectRef { kind, namespace, name }, Notice { reason, .. }) = telling;
             tracing::warn!(%kind, namespace, name, reason, %error, "an event can't be written");

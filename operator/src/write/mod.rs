@@ -64,6 +64,18 @@ impl Failure {
         self.has_code(422)
     }
 
+    /// Whether the same request may be answered otherwise a little later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Late => true,
+            Self::Refused(error) => match &**error {
+                kube::Error::Api(status) => status.code == 429 || status.code >= 500,
+                _ => true,
+            },
+            Self::Conflict | Self::NotLeading | Self::NoRandomNumbers(_) => false,
+        }
+    }
+
     fn has_code(&self, code: u16) -> bool {
         matches!(self, Self::Refused(error) if matches!(&**error, kube::Error::Api(status) if status.code == code))
     }

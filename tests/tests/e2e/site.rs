@@ -198,19 +198,14 @@ gateways:
         self.kube.apply(&secret.to_string())
     }
 
-    /// A ConfigMap with certificates of authorities.
-    pub(crate) fn ca_config_map(
-        &self,
-        namespace: &str,
-        name: &str,
-        authorities: &[&CertificateAuthority],
-    ) -> Result<()> {
+    /// A Secret with certificates of authorities.
+    pub(crate) fn ca_secret(&self, namespace: &str, name: &str, authorities: &[&CertificateAuthority]) -> Result<()> {
         let pem: String = authorities.iter().map(|authority| authority.certificate_pem()).collect();
-        let map = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name},
-            "data": {"ca.crt": pem},
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": namespace, "name": name},
+            "stringData": {"ca.crt": pem},
         });
-        self.kube.apply(&map.to_string())
+        self.kube.apply(&secret.to_string())
     }
 
     /// What `examples/kubernetes` wants to have first, then all that lies there, and the time until it is in effect.
@@ -222,7 +217,7 @@ gateways:
         for (namespace, name, server_name, authority) in tenants {
             self.namespace(namespace)?;
             self.tls_secret(namespace, &format!("{name}-tls"), &self.public.server(&[server_name])?)?;
-            self.ca_config_map(namespace, &format!("{name}-ca"), &[authority])?;
+            self.ca_secret(namespace, &format!("{name}-ca"), &[authority])?;
         }
         let start = Instant::now();
         for (namespace, name, ..) in tenants {
@@ -245,7 +240,7 @@ gateways:
     pub(crate) fn set_up_fleet(&self) -> Result<()> {
         self.namespace(FLEET)?;
         self.tls_secret(FLEET, "tls", &self.public.server(&[FLEET_NAME])?)?;
-        self.ca_config_map(FLEET, "ca", &[&self.fleet])?;
+        self.ca_secret(FLEET, "ca", &[&self.fleet])?;
         self.kube.apply(&self.with_mosquitto(include_str!("manifests/fleet.yaml")))?;
         self.kube.wait_for_rollout(FLEET, "statefulset/broker")?;
         self.kube.wait_for_condition(FLEET, "streamroute/devices tlssni/devices", "Programmed")?;

@@ -60,7 +60,8 @@ fn what_cannot_be_used_is_told_and_the_last_good_one_stays_in_service() {
     let [certificate, key] = credentials(&["x.example"], 2020, 2040);
     let [_, other_key] = credentials(&["x.example"], 2020, 2040);
     let ended = credentials(&["x.example"], 2020, 2026);
-    let cases: [(&str, Texts<'_>, &str, &str); 6] = [
+    let early = credentials(&["x.example"], 2030, 2040);
+    let cases: [(&str, Texts<'_>, &str, &str); 7] = [
         (
             "another's key",
             &[certificate, other_key],
@@ -72,6 +73,7 @@ fn what_cannot_be_used_is_told_and_the_last_good_one_stays_in_service() {
         ("an empty key", &[certificate, ("tls.key", "")], "InvalidCertificate", "tls.key: no private key is in it"),
         ("nothing", &[], "RefNotFound", "there is no key `tls.crt` in it"),
         ("past its end", &ended, "CertificateExpired", "ended at 2026-01-01T00:00:00Z"),
+        ("before its time", &early, "InvalidCertificate", "is valid from 2030-01-01T00:00:00Z on"),
     ];
     for (what, files, reason, words) in cases {
         let mut cluster = Cluster::with_acme();
@@ -229,6 +231,21 @@ fn a_secret_that_is_too_large_is_told() {
     cluster.rest();
     assert_eq!(cluster.conditions(&devices())[1], "ResolvedRefs=False: TooLarge");
     assert_eq!(cluster.file(SECRET, "tls.crt"), Some(before.as_str()));
+}
+
+#[test]
+fn a_certificate_that_was_there_before_its_time_is_used_from_then_on() {
+    let mut cluster = Cluster::with_acme();
+    let [certificate, key] = credentials(&["x.example"], 2030, 2040);
+    cluster.secret("acme/tls", &[certificate, key]);
+    cluster.rest();
+    assert_ne!(cluster.file(SECRET, "tls.crt"), Some(certificate.1));
+    let begin: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+    assert_eq!(cluster.outcome.next_look(), Some(begin));
+    cluster.now = begin;
+    cluster.rest();
+    assert_eq!(cluster.conditions(&devices())[1], "ResolvedRefs=True: ResolvedRefs");
+    assert_eq!(cluster.file(SECRET, "tls.crt"), Some(certificate.1));
 }
 
 #[test]

@@ -40,13 +40,13 @@ pub(crate) fn devices_of_a_removed_authority_are_refused(site: &Site, measured: 
     let next = CertificateAuthority::new("Fleet CA 2")?;
     let mine = TlsClient::with_certificate(&site.public, FLEET_NAME, &next.device("device")?)?.without_resumption();
     let first_authority = Afterwards::new(|| {
-        site.ca_config_map(FLEET, "ca", &[&site.fleet])?;
+        site.ca_secret(FLEET, "ca", &[&site.fleet])?;
         let old = site.fleet_device("device")?.without_resumption();
         wait::until("the first authority on every proxy", Duration::from_secs(30), || {
             (0..8).all(|_| connect(address, &old).is_ok()).then_some(())
         })
     });
-    site.ca_config_map(FLEET, "ca", &[&site.fleet, &next])?;
+    site.ca_secret(FLEET, "ca", &[&site.fleet, &next])?;
     wait::until("devices of both authorities", Duration::from_secs(30), || {
         (0..8).all(|_| connect(address, &mine).is_ok()).then_some(())
     })?;
@@ -56,7 +56,7 @@ pub(crate) fn devices_of_a_removed_authority_are_refused(site: &Site, measured: 
     // A ticket is good for one handshake, so there is a device for each. So many meet both proxies.
     let with_tickets = (0..16).map(|_| with_ticket(site, address)).collect::<Result<Vec<_>>>()?;
     let start = Instant::now();
-    site.ca_config_map(FLEET, "ca", &[&next])?;
+    site.ca_secret(FLEET, "ca", &[&next])?;
     wait::until("the refusal of the removed authority", Duration::from_secs(30), || {
         (0..8).all(|_| refusal(address, &old).is_ok_and(|alert| alert == Some(UNKNOWN_CA))).then_some(())
     })?;

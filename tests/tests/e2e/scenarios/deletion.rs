@@ -50,7 +50,7 @@ pub(crate) fn what_is_deleted_is_refused_and_leaves_nothing(site: &Site, measure
 fn set_up_passing(site: &Site) -> Result<()> {
     site.namespace("passing")?;
     site.tls_secret("passing", "tls", &site.public.server(&[NAME])?)?;
-    site.ca_config_map("passing", "ca", &[&site.fleet])?;
+    site.ca_secret("passing", "ca", &[&site.fleet])?;
     let brokers = include_str!("../manifests/fleet.yaml")
         .replace("namespace: fleet", "namespace: passing")
         .replace(".fleet.", ".passing.");
@@ -58,7 +58,7 @@ fn set_up_passing(site: &Site) -> Result<()> {
     site.kube.wait_for_rollout("passing", "statefulset/broker")?;
     site.kube.wait_for_condition("passing", "streamroute/devices tlssni/devices", "Programmed")?;
     let wanted = [
-        "configmaps.passing.ca",
+        "secrets.passing.ca",
         "endpoints.passing.broker",
         "secrets.passing.tls",
         "streamroutes.passing.devices",

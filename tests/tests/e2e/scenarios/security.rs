@@ -140,7 +140,10 @@ pub(crate) fn nothing_was_asked_for_beyond_what_is_granted_and_referred_to(
     ensure!(forbidden.is_empty(), "requests that were forbidden for good: {forbidden:#?}");
     let is_referred_to = |secret: &&String| {
         let (namespace, name) = secret.split_once('/').unwrap_or_default();
-        namespace == GATEWAY || name == "tls" || name.ends_with("-tls") || name.ends_with("-helm-test-server")
+        namespace == GATEWAY
+            || ["tls", "ca"].contains(&name)
+            || name.ends_with("-tls")
+            || name.ends_with("-helm-test-server")
     };
     let others: Vec<_> = secrets.iter().filter(|secret| !is_referred_to(secret)).collect();
     ensure!(others.is_empty(), "Secrets were got that nothing refers to: {others:?}");

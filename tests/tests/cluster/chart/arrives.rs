@@ -1,0 +1,112 @@
+//! What values say of pods and Services is found there.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::{ValueSet, find, manifests, of_kind, on_chart};
+
+const SYSTEM: &str = "streamgate-system";
+
+fn of_set(name: &str) -> Result<(Value, Vec<Value>)> {
+    let sets = ValueSet::all(SYSTEM)?;
+    let set = sets.iter().find(|set| set.name == name).context("the value set")?;
+    Ok((serde_saphyr::from_str(&set.text)?, set.render(SYSTEM)?))
+}
+
+#[test]
+fn in_the_pods_of_operator_and_proxies() -> Result<()> {
+    let (values, manifests) = of_set("placement")?;
+    for (name, container) in [("streamgate-operator", "operator"), ("streamgate-default", "proxy")] {
+        let said = &values["operator"];
+        let deployment = find(&manifests, "Deployment", name)?;
+        ensure!(deployment["spec"]["replicas"] == said["replicas"], "{name}: {deployment}");
+        ensure!(deployment["metadata"]["annotations"]["note"] == said["annotations"]["note"], "{name}");
+        let template = &deployment["spec"]["template"];
+        ensure!(template["metadata"]["annotations"]["note"] == said["podAnnotations"]["note"], "{name}");
+        ensure!(template["metadata"]["labels"]["tier"] == said["podLabels"]["tier"], "{name}");
+        let pod = &template["spec"];
+        for word in ["nodeSelector", "tolerations", "priorityClassName", "affinity"] {
+            ensure!(pod[word] == said[word] && !pod[word].is_null(), "{name}: {word}: {}", pod[word]);
+        }
+        let spread = &pod["topologySpreadConstraints"][0];
+        ensure!(spread["whenUnsatisfiable"] == "DoNotSchedule", "{name}: {spread}");
+        ensure!(pod["imagePullSecrets"] == values["imagePullSecrets"], "{name}");
+        let containers = pod["containers"].as_array().context("containers")?;
+        let container = containers.iter().find(|it| it["name"] == container).context("a container")?;
+        ensure!(container["image"] == "registry.example/mirror/streamgate:9.9.9", "{name}: {}", container["image"]);
+        ensure!(container["imagePullPolicy"] == "Always", "{name}");
+        let environment = container["env"].as_array().context("env")?;
+        ensure!(environment.contains(&said["extraEnv"][0]), "{name}: {environment:?}");
+        ensure!(environment.contains(&json!({"name": "RUST_LOG", "value": said["logLevel"]})), "{name}");
+        let account = find(&manifests, "ServiceAccount", name)?;
+        ensure!(account["metadata"]["annotations"] == said["serviceAccount"]["annotations"], "{account}");
+    }
+    let test = of_kind(&manifests, "Pod").next().context("the pod of helm test")?;
+    for word in ["nodeSelector", "tolerations"] {
+        ensure!(test["spec"][word] == values["test"][word] && !test["spec"][word].is_null(), "{word}");
+    }
+    Ok(())
+}
+
+#[test]
+fn by_default_pods_are_spread_and_not_all_are_evicted_at_once() -> Result<()> {
+    let (_, manifests) = of_set("defaults")?;
+    for name in ["streamgate-operator", "streamgate-default"] {
+        let template = &find(&manifests, "Deployment", name)?["spec"]["template"];
+        let labels = template["metadata"]["labels"].as_object().context("labels")?;
+        let is_of_these = |selector: &Value| {
+            selector["matchLabels"].as_object().is_some_and(|wanted| {
+                !wanted.is_empty() && wanted.iter().all(|(label, value)| labels.get(label) == Some(value))
+            })
+        };
+        let apart = &template["spec"]["affinity"]["podAntiAffinity"];
+        let apart = &apart["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"];
+        ensure!(apart["topologyKey"] == "kubernetes.io/hostname" && is_of_these(&apart["labelSelector"]), "{apart}");
+        if name == "streamgate-default" {
+            let spread = &template["spec"]["topologySpreadConstraints"][0];
+            ensure!(spread["topologyKey"] == "topology.kubernetes.io/zone", "{name}: {spread}");
+            ensure!(is_of_these(&spread["labelSelector"]), "{name}: {spread}");
+        }
+        let budget = &find(&manifests, "PodDisruptionBudget", name)?["spec"];
+        ensure!(budget["maxUnavailable"] == 1 && is_of_these(&budget["selector"]), "{name}: {budget}");
+    }
+    Ok(())
+}
+
+#[test]
+fn in_the_service_of_a_gateway() -> Result<()> {
+    let (values, manifests) = of_set("cloud-load-balancer")?;
+    let service = find(&manifests, "Service", "streamgate-default")?;
+    let said = &values["gateways"]["default"]["service"];
+    for (annotation, value) in said["annotations"].as_object().context("annotations")? {
+        ensure!(service["metadata"]["annotations"][annotation] == *value, "{annotation}");
+    }
+    for word in ["loadBalancerClass", "loadBalancerSourceRanges", "externalTrafficPolicy"] {
+        ensure!(service["spec"][word] == said[word], "{word}: {}", service["spec"][word]);
+    }
+    let (values, manifests) = of_set("node-port")?;
+    let spec = &find(&manifests, "Service", "streamgate-default")?["spec"];
+    ensure!(spec["type"] == "NodePort", "{spec}");
+    let listeners = values["gateways"]["default"]["listeners"].as_array().context("listeners")?;
+    for listener in listeners.iter().filter(|listener| !listener["nodePort"].is_null()) {
+        let ports = spec["ports"].as_array().context("ports")?;
+        let port = ports.iter().find(|port| port["name"] == listener["name"]).context("a port")?;
+        ensure!(port["nodePort"] == listener["nodePort"] && port["port"] == listener["port"], "{port}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_release_may_have_a_dot_in_its_name_or_be_as_long_as_helm_allows() -> Result<()> {
+    for release in ["my.release", &"a".repeat(53)] {
+        let rendered = on_chart(None, &["template", release], SYSTEM, "{}")?.succeeded(release)?;
+        for manifest in manifests(&rendered.text())? {
+            let name = manifest["metadata"]["name"].as_str().context("a name")?;
+            let kind = manifest["kind"].as_str().context("a kind")?;
+            ensure!(!name.contains('.') || kind == "CustomResourceDefinition", "{kind}: {name}");
+            let is_label = ["Namespace", "Pod", "Service"].contains(&kind);
+            ensure!(!is_label || name.len() <= 63, "{kind}: {name}");
+        }
+    }
+    Ok(())
+}
