@@ -6,7 +6,7 @@ readonly KUBERNETES=(etcd kube-apiserver kube-controller-manager kube-scheduler 
 
 # Prints the folder that holds them, after building them if need be.
 binaries() {
-    local name
+    local name module version folder
     if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
         for name in "${BINARIES[@]}"; do
             [[ -x $KUBEBUILDER_ASSETS/$name ]] ||
@@ -17,11 +17,25 @@ binaries() {
         echo "$KUBEBUILDER_ASSETS"
         return
     fi
-    local module version folder
     module="$(module_file)"
     version="$(version_of "$module")"
+    if folder="$(on_path "$version")"; then
+        echo "$folder"
+        return
+    fi
     folder="$CACHE/kubernetes-$version-$(fingerprint "$module")"
     make_once kubernetes "$folder" compile "$module" "$version"
+    echo "$folder"
+}
+
+# The folder of the PATH that has them all, of this version.
+on_path() {
+    local version="$1" folder name
+    folder="$(dirname "$(command -v kube-apiserver)")"
+    for name in "${BINARIES[@]}"; do
+        [[ -x $folder/$name ]] || return 1
+    done
+    [[ "$("$folder/kube-apiserver" --version)" == "Kubernetes $version" ]] || return 1
     echo "$folder"
 }
 

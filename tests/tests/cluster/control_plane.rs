@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use streamgate_tests::component::Component;
 use streamgate_tests::control_plane::ControlPlane;
-use streamgate_tests::process::{Output, Process};
-use streamgate_tests::wait;
+use streamgate_tests::process::{self, Output, Process};
+use streamgate_tests::{wait, workspace};
 
 /// For what a controller does, on a machine that is busy.
 const EVENTUALLY: Duration = Duration::from_mins(1);
@@ -23,6 +23,27 @@ fn a_config_map_is_applied_and_applied_again() -> Result<()> {
         let read = cluster.json(&["get", "configmap", "paint", "-n", &namespace])?;
         assert_eq!(read["data"]["colour"], colour);
     }
+    Ok(())
+}
+
+#[test]
+fn binaries_that_are_there_are_taken_in_place_of_building_any() -> Result<()> {
+    let kubectl = fs::canonicalize(ControlPlane::shared()?.path().join("bin/kubectl"))?;
+    let folder = kubectl.parent().and_then(Path::to_str).context("a path of letters")?;
+    let path = format!("{folder}:{}", std::env::var("PATH")?);
+    let empty = tempfile::tempdir()?;
+    let nothing = empty.path().to_str().context("a path of letters")?.to_owned();
+    let build = |variable: &str, value: &str| {
+        let mut command = Command::new(workspace().join("tests/cluster/control-plane"));
+        command.arg("build").env("XDG_CACHE_HOME", empty.path()).env(variable, value);
+        process::run(command, Duration::from_mins(1))
+    };
+    for (variable, value) in [("KUBEBUILDER_ASSETS", folder), ("PATH", &path)] {
+        build(variable, value)?.succeeded(variable)?;
+        assert!(fs::read_dir(empty.path())?.next().is_none(), "{variable}: something was built");
+    }
+    let refused = build("KUBEBUILDER_ASSETS", &nothing)?;
+    assert!(!refused.success() && refused.stderr.contains("there is no etcd in KUBEBUILDER_ASSETS"), "{refused:?}");
     Ok(())
 }
 
