@@ -198,6 +198,15 @@ gateways:
         self.kube.apply(&secret.to_string())
     }
 
+    /// A ConfigMap with the certificate of an authority.
+    fn ca_config_map(&self, namespace: &str, name: &str, authority: &CertificateAuthority) -> Result<()> {
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name},
+            "data": {"ca.crt": authority.certificate_pem()},
+        });
+        self.kube.apply(&map.to_string())
+    }
+
     /// A Secret with certificates of authorities.
     pub(crate) fn ca_secret(&self, namespace: &str, name: &str, authorities: &[&CertificateAuthority]) -> Result<()> {
         let pem: String = authorities.iter().map(|authority| authority.certificate_pem()).collect();
@@ -217,7 +226,7 @@ gateways:
         for (namespace, name, server_name, authority) in tenants {
             self.namespace(namespace)?;
             self.tls_secret(namespace, &format!("{name}-tls"), &self.public.server(&[server_name])?)?;
-            self.ca_secret(namespace, &format!("{name}-ca"), &[authority])?;
+            self.ca_config_map(namespace, &format!("{name}-ca"), authority)?;
         }
         let start = Instant::now();
         for (namespace, name, ..) in tenants {
