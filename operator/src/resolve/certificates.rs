@@ -65,15 +65,13 @@ pub(super) fn look(
                 looked.is_refused |= is_refused;
             }
         }
-        if usage == Use::Certificate
-            && let Some(certificate) = in_service(store, gateway, &material, now)
-        {
-            looked.add_certificate(&material, &certificate, now);
-        }
-        if usage == Use::Certificate
-            && let Some(begin) = materials::begin(store, &material)
-        {
-            looked.look_again(begin, now);
+        if usage == Use::Certificate {
+            if let Some(certificate) = in_service(store, gateway, &material, now) {
+                looked.add_certificate(&material, &certificate, now);
+            }
+            if let Some(begin) = materials::begin(store, &material) {
+                looked.look_again(begin, now);
+            }
         }
     }
     looked.subject_alt_names.sort();

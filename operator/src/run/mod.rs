@@ -240,7 +240,7 @@ impl Operator {
         });
         let standing = self.leadership.standing();
         let keys = self.keys.values().filter_map(Keys::next_time).min();
-        let of_a_leader = [self.objects.next_time(), self.statuses.next_time(), keys];
+        let of_a_leader = [self.objects.next_time(), self.statuses.next_time(), self.notices.next_time(), keys];
         let of_a_leader = of_a_leader.into_iter().flatten().filter(|_| standing.may_write(now)).min();
         let silence = self.pulses.next_look(standing.in_contact_since);
         let times = [next_look, self.fetches.next_time(), silence, of_a_leader];

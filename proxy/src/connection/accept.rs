@@ -170,3 +170,24 @@ const KEEPALIVE_TIME: Duration = Duration::from_mins(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// and is given up after so many probes without an answer.
 const KEEPALIVE_RETRIES: u32 = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_accepted_has_the_options_of_its_listener() -> io::Result<()> {
+        let listener =
+            Listener { name: "plain".to_owned(), address: ([127, 0, 0, 1], 0).into(), protocol: Protocol::Mqtt };
+        let sockets = bind(&listener, std::slice::from_ref(&listener), 1)?;
+        sockets[0].set_nonblocking(false)?;
+        let _client = std::net::TcpStream::connect(sockets[0].local_addr()?)?;
+        let (accepted, _) = sockets[0].accept()?;
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.tcp_nodelay()? && accepted.keepalive()?);
+        assert_eq!(accepted.tcp_keepalive_time()?, KEEPALIVE_TIME);
+        assert_eq!(accepted.tcp_keepalive_interval()?, KEEPALIVE_INTERVAL);
+        assert_eq!(accepted.tcp_keepalive_retries()?, KEEPALIVE_RETRIES);
+        Ok(())
+    }
+}

@@ -34,8 +34,8 @@ struct Slot {
     hand_back: Option<Moment>,
 }
 
-/// A time of a worker, in microseconds since shortly before its start: half of an [`Instant`]'s size, for an idle connection
-/// has several.
+/// A time of a worker, in microseconds from its start, which is 1: half of an [`Instant`]'s size, for an idle connection has
+/// several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment(NonZeroU64);
 

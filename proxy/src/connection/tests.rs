@@ -12,7 +12,6 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -21,18 +20,14 @@ use tokio::time::timeout;
 
 use super::accept::{Accepted, Entrance, accept};
 use super::relay::Relay;
-use super::seats::Seats;
 use super::stream::ClientStream;
 use super::{serve, serve_tls};
-use crate::admin::metrics::Metrics;
 use crate::bootstrap::Protocol;
 use crate::commands::run::tell_of_panic;
 use crate::config::load::Loader;
 use crate::config::snapshot::Snapshot;
 use crate::tls::session::TlsSession;
-use crate::upstream::turns::Turns;
-use crate::worker::descriptors::Descriptors;
-use crate::worker::{Phase, Shared, Worker};
+use crate::worker::{Phase, Worker};
 
 /// A client's connection with a fault: when a PINGREQ comes, reading it panics.
 struct Faulty(TcpStream);
@@ -126,15 +121,7 @@ fn worker(broker: SocketAddr, phase: watch::Receiver<Phase>) -> io::Result<Rc<Wo
     );
     std::fs::write(folder.path().join("streamroutes/acme.all.yaml"), route)?;
     let snapshot = Loader::new(folder.path(), None, None).load()?.unwrap_or_else(|| Arc::new(Snapshot::empty()));
-    let shared = Arc::new(Shared {
-        snapshot: Arc::new(ArcSwap::new(snapshot)),
-        metrics: Arc::new(Metrics::default()),
-        client_hello_timeout: SOON,
-        denied_upstreams: Vec::new(),
-        descriptors: Descriptors::new(1_000),
-        phase,
-    });
-    Ok(Rc::new(Worker { shared, turns: Turns::new(0).into(), seats: Rc::new(Seats::new()) }))
+    Ok(Worker::with(snapshot, phase))
 }
 
 /// Sends something, and waits for as much.

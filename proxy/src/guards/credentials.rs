@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use streamgate_crds::TlsSniSpec;
@@ -14,21 +13,15 @@ use tokio_rustls::TlsConnector;
 use super::spec;
 use crate::tls::material::ServerCertificate;
 use crate::tls::server::{Parts, TlsServer};
+use crate::tls::testing::Authority;
 use crate::tls::tickets::keys::TicketKeys;
 
 /// An authority, which server and clients have theirs from.
-pub(super) struct Credentials {
-    authority: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
-}
+pub(super) struct Credentials(Authority);
 
 impl Credentials {
     pub(super) fn new() -> Self {
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        let authority = parameters.self_signed(&key).expect("a certificate").der().clone();
-        Self { authority, issuer: Issuer::new(parameters, key) }
+        Self(Authority::new("devices"))
     }
 
     pub(super) fn spec() -> TlsSniSpec {
@@ -41,12 +34,11 @@ impl Credentials {
 
     /// What is served under the `TlsSni`: clients have to show a certificate.
     pub(super) fn server(&self) -> TlsServer {
-        let (certificate, key) = self.issue(NAME);
+        let (certificate, key) = self.0.issue(NAME, 2);
         let certificate = ServerCertificate::read(certificate.pem().as_bytes(), key.serialize_pem().as_bytes());
-        let anchor = webpki::anchor_from_trusted_cert(&self.authority).expect("an authority").to_owned();
         let parts = Parts {
             certificates: vec![Arc::new(certificate.expect("a certificate"))],
-            authorities: Some(Arc::new(vec![anchor])),
+            authorities: Some(Arc::new(vec![self.0.anchor()])),
             revocation: None,
             ticket_keys: Arc::new(TicketKeys::shared(&[7; 64], None, None).expect("keys")),
         };
@@ -55,9 +47,9 @@ impl Credentials {
 
     /// A device, which comes back with the tickets that it got if it keeps them.
     pub(super) fn device(&self, keeps_tickets: bool) -> TlsConnector {
-        let (certificate, key) = self.issue("sensor-0042");
+        let (certificate, key) = self.0.issue("sensor-0042", 3);
         let mut roots = RootCertStore::empty();
-        roots.add(self.authority.clone()).expect("a root");
+        roots.add(self.0.certificate.clone()).expect("a root");
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
@@ -69,13 +61,6 @@ impl Credentials {
             config.resumption = Resumption::disabled();
         }
         TlsConnector::from(Arc::new(config))
-    }
-
-    fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
-        let key = KeyPair::generate().expect("a key");
-        let mut parameters = CertificateParams::new([name.to_owned()]).expect("a name");
-        parameters.distinguished_name.push(DnType::CommonName, name);
-        (parameters.signed_by(&key, &self.issuer).expect("a certificate"), key)
     }
 }
 

@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use serde_json::json;
 use streamgate_crds::Sni;
 use streamgate_crds::problem::{Kind, ObjectRef};
@@ -22,14 +20,11 @@ use super::{Guarded, route, tell};
 use crate::bootstrap::Protocol;
 use crate::config::snapshot::{Snapshot, TlsService, label};
 use crate::connection::accept::{Entrance, accept};
-use crate::connection::seats::Seats;
 use crate::mqtt::packets::{ConnectPacket, packet, string};
 use crate::route::table::RouteTable;
 use crate::tls::server::TlsServer;
-use crate::upstream::turns::Turns;
 use crate::upstream::{Endpoint, Members, Target};
-use crate::worker::descriptors::Descriptors;
-use crate::worker::{Phase, Shared, Worker};
+use crate::worker::{Phase, Worker};
 
 const TIMES: usize = 100;
 
@@ -46,18 +41,6 @@ fn snapshot(broker: SocketAddr, server: TlsServer) -> Snapshot {
     snapshot.names.add(&Sni::Any, Arc::new(service));
     snapshot.routes = RouteTable::new(vec![route("devices".to_owned(), text, vec![members])]);
     snapshot
-}
-
-fn worker(snapshot: Snapshot, phase: watch::Receiver<Phase>) -> Rc<Worker> {
-    let shared = Arc::new(Shared {
-        snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
-        metrics: Arc::default(),
-        client_hello_timeout: Duration::from_mins(1),
-        denied_upstreams: Vec::new(),
-        descriptors: Descriptors::new(1_000),
-        phase,
-    });
-    Rc::new(Worker { shared, turns: Turns::new(0).into(), seats: Rc::new(Seats::new()) })
 }
 
 /// A broker of one client, to whom it sends back what it gets.
@@ -94,7 +77,7 @@ async fn count_messages(protocol: Protocol) -> io::Result<()> {
     let address = listener.local_addr()?;
     let credentials = Credentials::new();
     let (_serving, phase) = watch::channel(Phase::Serving);
-    let worker = worker(snapshot(brokers.local_addr()?, credentials.server()), phase);
+    let worker = Worker::with(Arc::new(snapshot(brokers.local_addr()?, credentials.server())), phase);
     let is_counting = Arc::new(AtomicBool::new(false));
     let entrance = Rc::new(Entrance { name: "devices".into(), protocol });
     let proxy = LocalSet::new();

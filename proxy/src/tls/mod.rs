@@ -19,5 +19,5 @@ pub mod revocation;
 pub mod server;
 pub(crate) mod session;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod tickets;

@@ -7,13 +7,13 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 /// An authority of devices, with a key of its own whatever its name.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub(super) certificate: CertificateDer<'static>,
+    pub(crate) certificate: CertificateDer<'static>,
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let (parameters, key) = (authority(name, 1), KeyPair::generate().expect("a key"));
         let certificate = parameters.self_signed(&key).expect("a certificate").der().clone();
         Self { issuer: Issuer::new(parameters, key), certificate }
@@ -28,12 +28,17 @@ impl Authority {
 
     /// A device's certificate, from 2020 until 2040.
     pub(super) fn device(&self, name: &str, serial: u64) -> CertificateDer<'static> {
-        let mut parameters = CertificateParams::default();
+        self.issue(name, serial).0.der().clone()
+    }
+
+    /// The same with its key, for a host of this name too.
+    pub(crate) fn issue(&self, name: &str, serial: u64) -> (rcgen::Certificate, KeyPair) {
+        let mut parameters = CertificateParams::new([name.to_owned()]).expect("a name");
         parameters.distinguished_name = named(name);
         parameters.serial_number = Some(SerialNumber::from(serial));
         (parameters.not_before, parameters.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2040, 1, 1));
         let key = KeyPair::generate().expect("a key");
-        parameters.signed_by(&key, &self.issuer).expect("a certificate").der().clone()
+        (parameters.signed_by(&key, &self.issuer).expect("a certificate"), key)
     }
 
     /// A list, PEM, of these serial numbers, issued and due in these years.
@@ -55,7 +60,7 @@ impl Authority {
         parameters.signed_by(&self.issuer).and_then(|list| list.pem()).expect("a list")
     }
 
-    pub(super) fn anchor(&self) -> TrustAnchor<'static> {
+    pub(crate) fn anchor(&self) -> TrustAnchor<'static> {
         webpki::anchor_from_trusted_cert(&self.certificate).expect("an authority").to_owned()
     }
 }

@@ -55,6 +55,22 @@ pub(crate) struct Worker {
     pub(crate) seats: Rc<Seats>,
 }
 
+#[cfg(test)]
+impl Worker {
+    /// One for a test, with this configuration.
+    pub(crate) fn with(snapshot: Arc<Snapshot>, phase: watch::Receiver<Phase>) -> Rc<Self> {
+        let shared = Arc::new(Shared {
+            snapshot: Arc::new(ArcSwap::new(snapshot)),
+            metrics: Arc::default(),
+            client_hello_timeout: Duration::from_mins(1),
+            denied_upstreams: Vec::new(),
+            descriptors: Descriptors::new(1_000),
+            phase,
+        });
+        Rc::new(Self { shared, turns: Turns::new(0).into(), seats: Rc::new(Seats::new()) })
+    }
+}
+
 /// Starts a worker that accepts at these sockets. It ends when the clients are handed back.
 ///
 /// # Errors

@@ -31,7 +31,8 @@ binaries() {
 # The folder of the PATH that has them all, of this version.
 on_path() {
     local version="$1" folder name
-    folder="$(dirname "$(command -v kube-apiserver)")"
+    folder="$(command -v kube-apiserver)" || return 1
+    folder="$(dirname "$folder")"
     for name in "${BINARIES[@]}"; do
         [[ -x $folder/$name ]] || return 1
     done

@@ -1,6 +1,7 @@
 //! The operator on a real API server, with no more permissions than its manifests give.
 
 mod away;
+mod events;
 mod generated;
 mod leader;
 mod proxies;

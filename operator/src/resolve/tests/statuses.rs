@@ -53,6 +53,18 @@ fn a_name_that_is_served_by_none_or_closed_is_a_reference_that_is_not_resolved()
 }
 
 #[test]
+fn of_what_is_not_accepted_names_that_nobody_serves_are_told_too() {
+    let mut cluster = Cluster::with_acme();
+    let matches = json!({"snis": ["x.example", "typo.example"]});
+    cluster.route("acme/later", json!({"match": matches, "upstream": to_broker()}));
+    cluster.rest();
+    let later = route_ref("acme/later");
+    assert_eq!(said(&cluster, &later)[0], "Accepted=False: Conflicted");
+    assert!(said(&cluster, &later)[1].starts_with("ResolvedRefs=False"), "{:?}", said(&cluster, &later));
+    assert!(cluster.message(&later, "ResolvedRefs").contains("typo.example"));
+}
+
+#[test]
 fn a_name_that_another_has_is_told_and_without_any_left_the_object_is_not_accepted() {
     let mut cluster = Cluster::with_acme();
     cluster.tls_sni("acme/more", json!({"snis": ["x.example", "y.example"], "certificates": [{"secretName": "tls"}]}));

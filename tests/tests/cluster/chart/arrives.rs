@@ -1,4 +1,4 @@
-//! What values say of pods and Services is found there.
+//! What values say of pods and Services is found there, and in what Helm says.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -108,5 +108,27 @@ fn a_release_may_have_a_dot_in_its_name_or_be_as_long_as_helm_allows() -> Result
             ensure!(!is_label || name.len() <= 63, "{kind}: {name}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn in_what_helm_says_after_an_installation() -> Result<()> {
+    let said = |values: &str| -> Result<String> {
+        let command = ["install", "streamgate", "--dry-run=client"];
+        let text = on_chart(None, &command, SYSTEM, values)?.succeeded(values)?.text();
+        Ok(text.split_once("NOTES:").context("no notes")?.1.to_owned())
+    };
+    let by_default = said("{}")?;
+    for command in [
+        "kubectl get service -n streamgate-system streamgate-default",
+        "helm test streamgate -n streamgate-system",
+        "kubectl wait --for=condition=Programmed --timeout=1m streamroute,tlssni --all -n NAMESPACE",
+    ] {
+        ensure!(by_default.contains(command), "no {command} in {by_default}");
+    }
+    ensure!(!by_default.contains("adminFrom"), "{by_default}");
+    let others = said("gateways: {default: null, other: {listeners: [{name: mqtt, protocol: MQTT, port: 1883}]}}")?;
+    ensure!(!others.contains("helm test") && others.contains("`gateway: other`"), "{others}");
+    ensure!(said("podMonitor: {enabled: true}")?.contains("`networkPolicy.adminFrom`"));
     Ok(())
 }
