@@ -7,7 +7,7 @@ use std::sync::Arc;
 use streamgate_crds::problem::{Kind, one_line};
 use streamgate_crds::{ObjectRef, Reason};
 
-use crate::report::{Refused, Report, ResourceVersion, Revision};
+use crate::report::{Refused, Report, Revision};
 use crate::resolve::{Said, Truth};
 use crate::store::Lease;
 
@@ -69,7 +69,7 @@ impl Fleet {
                 fleet.silent.get_or_insert_with(|| Arc::from(*proxy));
             }
             match report.and_then(|report| report.revision.as_ref()) {
-                Some(revision) => applied = Some(applied.map_or_else(|| revision.clone(), |one| least(one, revision))),
+                Some(revision) => applied = Some(applied.map_or_else(|| revision.clone(), |one| one.least(revision))),
                 None => all_report = false,
             }
             if let Some(report) = report {
@@ -143,7 +143,8 @@ impl Fleet {
 /// How far a generation of an object has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Up to where a proxy must have applied what is there; `None` before all of it was written.
+    /// Up to where a proxy must have applied what is there; `None` before all of it was written. What it referred to and is
+    /// gone since counts no more: a proxy that starts anew can't tell of it.
     pub needed: Option<Revision>,
     /// Whether all proxies once had.
     pub was_programmed: bool,
@@ -191,10 +192,4 @@ impl State {
 fn object_of(refused: &Refused) -> Option<ObjectRef> {
     let kind = [Kind::StreamRoute, Kind::TlsSni].into_iter().find(|kind| kind.as_str() == refused.kind)?;
     Some(ObjectRef { kind, namespace: refused.namespace.clone(), name: refused.name.clone() })
-}
-
-/// Up to where both have come.
-fn least(one: Revision, other: &Revision) -> Revision {
-    let least = |one: ResourceVersion, other: &ResourceVersion| if one <= *other { one } else { other.clone() };
-    Revision { config_maps: least(one.config_maps, &other.config_maps), secrets: least(one.secrets, &other.secrets) }
 }

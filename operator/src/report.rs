@@ -76,6 +76,13 @@ impl Revision {
     pub fn is_at_least(&self, other: &Self) -> bool {
         self.config_maps >= other.config_maps && self.secrets >= other.secrets
     }
+
+    /// Up to where both have come.
+    #[must_use]
+    pub fn least(self, other: &Self) -> Self {
+        let least = |one: ResourceVersion, other: &ResourceVersion| if one <= *other { one } else { other.clone() };
+        Self { config_maps: least(self.config_maps, &other.config_maps), secrets: least(self.secrets, &other.secrets) }
+    }
 }
 
 impl fmt::Display for Revision {

@@ -24,6 +24,10 @@ impl Outcome {
             self.keep_unreadable(index);
             self.resolve_new(store, index, &before, changed);
             self.refuse_others(store, index, changed);
+            let attachments = &self.judged[index].attachments;
+            let attached = self.judged[index].stream_routes.keys();
+            let otherwise = attached.filter(|name| attachments.of_route(name) != before.attachments.of_route(name));
+            self.unnoted.extend(otherwise.map(|name| objects::reference(Kind::StreamRoute, name)));
         }
         self.forget_the_gone(store);
         self.pass_on_waiting(store, changed);

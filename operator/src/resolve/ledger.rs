@@ -81,10 +81,15 @@ impl Ledger {
         entry.judge(object, fleet)
     }
 
-    /// Notes up to where proxies must come, if that is not noted yet, and tells whether that changed anything.
-    pub(super) fn need(&mut self, object: &ObjectRef, needed: Option<Revision>, fleet: &Fleet) -> bool {
+    /// Notes up to where proxies must come, which is where that was first noted and no further than `current`, where it would be
+    /// now; and tells whether that changed anything.
+    pub(super) fn need(&mut self, object: &ObjectRef, current: Revision, fleet: &Fleet) -> bool {
         let Some(entry) = self.0.get_mut(object).filter(|entry| entry.does_hold) else { return false };
-        entry.progress.needed = needed;
+        let needed = match entry.progress.needed.take() {
+            Some(first) => first.least(&current),
+            None => current,
+        };
+        entry.progress.needed = Some(needed);
         entry.judge(object, fleet)
     }
 }

@@ -142,6 +142,7 @@ impl Outcome {
         self.want(key, wanted, changed);
         let routes = self.judged[index].attachments.of_tls_sni(name).iter();
         self.unnoted.extend(routes.map(|route| objects::reference(Kind::StreamRoute, route)));
+        self.unnoted.insert(object.clone());
         self.say(store, index, object, Some(verdict), does_hold, changed);
     }
 

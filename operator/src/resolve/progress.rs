@@ -43,11 +43,10 @@ impl Outcome {
         }
         for object in due {
             let Some(index) = self.ledger.get(&object).map(|entry| entry.gateway) else { continue };
-            if self.ledger.get(&object).is_some_and(|entry| entry.progress.needed.is_some()) {
-                continue;
-            }
-            let needed = self.current(store, index, &object).filter(|_| self.can_serve(store, index, &object));
-            if needed.is_some() && self.ledger.need(&object, needed, &self.fleets[index]) {
+            let current = self.current(store, index, &object).filter(|_| self.can_serve(store, index, &object));
+            if let Some(current) = current
+                && self.ledger.need(&object, current, &self.fleets[index])
+            {
                 changed.statuses.insert(object);
             }
         }
@@ -123,8 +122,16 @@ impl Outcome {
         Some(())
     }
 
-    /// Counts what the proxies of each gateway say.
-    pub(super) fn count_proxies(&mut self, store: &Store) {
+    /// Whether proxies refuse anything: what that means depends on what they were bound to refuse and on what is written, and
+    /// either may be seen after their report.
+    pub(super) fn refuse_something(&self, store: &Store) -> bool {
+        let reports = store.leases.values().flat_map(BTreeMap::values).filter_map(|lease| lease.report.as_ref());
+        reports.map(|report| report.refused_count).any(|count| count > 0)
+    }
+
+    /// Counts what the proxies of each gateway say, and tells whether it is other than before.
+    pub(super) fn count_proxies(&mut self, store: &Store) -> bool {
+        let mut is_other = false;
         for (index, gateway) in store.gateways().iter().enumerate() {
             let is_of_gateway =
                 |object: &ObjectRef| self.ledger.get(object).is_some_and(|entry| entry.gateway == index);
@@ -137,8 +144,11 @@ impl Outcome {
             };
             let none = BTreeMap::new();
             let leases = store.leases.get(&*gateway.name).unwrap_or(&none);
-            self.fleets[index] = Fleet::of(&store.proxies(gateway), leases, &bound.collect(), is_current);
+            let fleet = Fleet::of(&store.proxies(gateway), leases, &bound.collect(), is_current);
+            is_other |= fleet != self.fleets[index];
+            self.fleets[index] = fleet;
         }
+        is_other
     }
 
     /// Judges again how far each object has come.

@@ -40,6 +40,15 @@ fn refused(kind: &str, object: &str, reason: &str) -> Refused {
     }
 }
 
+/// Up to where a proxy has come that has just begun to read: the latest versions of what is there.
+fn read_anew(cluster: &Cluster) -> Revision {
+    let latest = |kind| {
+        let versions = cluster.store.generated.iter().filter(|(key, _)| key.kind == kind);
+        versions.map(|(_, seen)| seen.version.clone()).max().unwrap()
+    };
+    Revision { config_maps: latest(MaterialKind::ConfigMap), secrets: latest(MaterialKind::Secret) }
+}
+
 /// These proxies refuse the route, whose Service is not there.
 fn refuse_for_want_of_the_service(cluster: &mut Cluster, pods: &[&str]) {
     let refused = vec![refused("StreamRoute", "acme/devices", "RefNotFound")];
@@ -79,11 +88,7 @@ fn it_is_programmed_once_every_proxy_has_applied_it_with_all_that_it_refers_to()
     cluster.report("proxy-0", Some(cluster.applied()), false);
     cluster.rest();
     assert_eq!(programmed(&cluster), PENDING);
-    let needed = |kind| {
-        let versions = cluster.store.generated.iter().filter(|(key, _)| key.kind == kind);
-        versions.map(|(_, seen)| seen.version.clone()).max().unwrap()
-    };
-    let (config_maps, secrets) = (needed(MaterialKind::ConfigMap), needed(MaterialKind::Secret));
+    let Revision { config_maps, secrets } = read_anew(&cluster);
     let old = || "1".parse().unwrap();
     for (config_maps, secrets, wanted) in
         [(config_maps.clone(), old(), PENDING), (old(), secrets.clone(), PENDING), (config_maps, secrets, TRUE)]
@@ -317,4 +322,34 @@ fn another_generation_that_means_the_same_is_programmed_at_once() {
     }
     let generations = cluster.status(&object()).conditions.iter().map(|condition| condition.observed_generation);
     assert_eq!(generations.collect::<Vec<_>>(), [Some(3); 3]);
+}
+
+#[test]
+fn what_is_gone_since_is_asked_of_no_proxy() {
+    let with = |secret: &str| json!({"snis": ["x.example"], "certificates": [{"secretName": secret}]});
+    let elsewhere = json!({"snis": ["*.example"], "certificates": [{"secretName": "old"}]});
+    let others: [&dyn Fn(&mut Cluster); 2] = [
+        // The TlsSni refers to another Secret, or the route attaches to another TlsSni.
+        &|cluster| cluster.tls_sni("acme/devices", with("old")),
+        &|cluster| cluster.apply(Change::TlsSni(name("acme/devices"), None)),
+    ];
+    for other in others {
+        let mut cluster = Cluster::new();
+        cluster.proxies(&["proxy-0"]);
+        cluster.secret("acme/old", &credentials(&["x.example", "*.example"], 2020, 2040));
+        cluster.tls_sni("acme/elsewhere", elsewhere.clone());
+        cluster.rest();
+        cluster.secret("acme/tls", &credentials(&["x.example"], 2020, 2040));
+        cluster.tls_sni("acme/devices", with("tls"));
+        cluster.service("acme/broker", json!({"ports": [{"name": "mqtt", "port": 1883}]}));
+        cluster.route("acme/devices", json!({"match": {"snis": ["x.example"]}, "upstream": to_broker()}));
+        cluster.rest();
+        other(&mut cluster);
+        cluster.rest();
+        assert_eq!(programmed(&cluster), PENDING);
+        let report = Report { revision: Some(read_anew(&cluster)), ..cluster.applied() };
+        cluster.report("proxy-0", Some(report), false);
+        cluster.rest();
+        assert_eq!(programmed(&cluster), TRUE);
+    }
 }

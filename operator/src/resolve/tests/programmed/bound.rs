@@ -104,3 +104,17 @@ fn a_route_without_names_is_programmed_once_the_tls_sni_without_a_certificate_is
     all_report(&mut cluster, &["proxy-0"]);
     assert_eq!(programmed(&cluster), TRUE);
 }
+
+#[test]
+fn a_refusal_that_is_heard_of_before_what_it_is_for_is_judged_again() {
+    let mut cluster = Cluster::with_acme();
+    cluster.proxies(&["proxy-0"]);
+    cluster.rest();
+    // The proxy has read that the Service is gone; this operator sees it, and that it was written, later.
+    refuse_for_want_of_the_service(&mut cluster, &["proxy-0"]);
+    cluster.rest();
+    assert_eq!(programmed(&cluster), "Programmed=False: Refused");
+    cluster.apply(Change::Service(name("acme/broker"), None));
+    cluster.rest();
+    assert_eq!(programmed(&cluster), TRUE);
+}
