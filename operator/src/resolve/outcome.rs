@@ -108,8 +108,9 @@ impl Outcome {
         self.resolve_materials(store, touched, &mut changed);
         self.hold(store, &mut changed);
         self.note_needs(store, &touched.generated, &mut changed);
-        // Not before, for by now it is known which refusals are bound to be, and what is written.
-        if (touched.reports || is_first || self.refuse_something(store)) && self.count_proxies(store) {
+        // Not before, for by now it is known which refusals are bound to be, and what is written: which may be seen after the
+        // report of a refusal.
+        if (touched.reports || is_first || store.is_anything_refused()) && self.count_proxies(store) {
             self.ask_proxies(&mut changed);
         }
         changed

@@ -122,13 +122,6 @@ impl Outcome {
         Some(())
     }
 
-    /// Whether proxies refuse anything: what that means depends on what they were bound to refuse and on what is written, and
-    /// either may be seen after their report.
-    pub(super) fn refuse_something(&self, store: &Store) -> bool {
-        let reports = store.leases.values().flat_map(BTreeMap::values).filter_map(|lease| lease.report.as_ref());
-        reports.map(|report| report.refused_count).any(|count| count > 0)
-    }
-
     /// Counts what the proxies of each gateway say, and tells whether it is other than before.
     pub(super) fn count_proxies(&mut self, store: &Store) -> bool {
         let mut is_other = false;

@@ -118,7 +118,13 @@ impl Store {
         self.gateways.iter().flat_map(of_gateway).collect()
     }
 
-    /// Whether a proxy of one of the gateways is at this address.
+    /// Whether a proxy reports that it refuses anything.
+    pub(crate) fn is_anything_refused(&self) -> bool {
+        let reports = self.leases.values().flat_map(BTreeMap::values).filter_map(|lease| lease.report.as_ref());
+        reports.map(|report| report.refused_count).any(|count| count > 0)
+    }
+
+    /// Whether a proxy of one of the gateways is at this address, or is reached by it.
     pub(crate) fn is_of_proxy(&self, address: IpAddr) -> bool {
         self.proxy_addresses.contains(&address)
     }
@@ -152,6 +158,9 @@ impl Store {
             }
             Change::Service(name, service) => {
                 if put(&mut self.services, name.clone(), service) {
+                    if self.gateways.iter().any(|gateway| gateway.service == name) {
+                        touched.services.extend(self.move_proxies());
+                    }
                     touched.services.insert(name);
                 }
             }
@@ -218,11 +227,13 @@ impl Store {
         touched.services = services;
     }
 
-    /// Takes note of where the proxies are by now: the Services that have an endpoint where one came or went.
+    /// Takes note of where the proxies are by now, and of how they are reached: the Services that have an endpoint where one came or went.
     fn move_proxies(&mut self) -> Vec<Name> {
         let slices = self.gateways.iter().flat_map(|gateway| self.slices_of(&gateway.service));
         let addresses = slices.flat_map(|(_, slice)| slice.entries.iter()).map(|entry| entry.address);
-        let addresses: BTreeSet<IpAddr> = addresses.collect();
+        let services = self.gateways.iter().filter_map(|gateway| self.services.get(&gateway.service));
+        let reached_by = services.flat_map(|service| service.addresses.iter().copied());
+        let addresses: BTreeSet<IpAddr> = addresses.chain(reached_by).collect();
         let moved: BTreeSet<IpAddr> = addresses.symmetric_difference(&self.proxy_addresses).copied().collect();
         self.proxy_addresses = addresses;
         let is_moved = |slice: &Slice| slice.entries.iter().any(|entry| moved.contains(&entry.address));

@@ -18,6 +18,8 @@ pub struct Service {
     /// Whether it lists no ports at all, not even of other protocols (a headless one may), so that its endpoints' own are
     /// meant.
     pub any_port: bool,
+    /// Where it is reached itself: in the cluster, and from outside.
+    pub addresses: Box<[IpAddr]>,
 }
 
 /// A TCP port of a Service or an EndpointSlice.
@@ -91,8 +93,18 @@ impl From<&ApiService> for Service {
             external_name: spec.external_name.as_deref().filter(|name| is_external && !name.is_empty()).map(Into::into),
             ports: ports.collect(),
             any_port: spec.ports.as_ref().is_none_or(Vec::is_empty),
+            addresses: addresses(service).collect(),
         }
     }
+}
+
+fn addresses(service: &ApiService) -> impl Iterator<Item = IpAddr> {
+    let spec = service.spec.iter();
+    let own = spec.flat_map(|spec| spec.cluster_ips.iter().chain(&spec.external_ips).flatten());
+    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
+    let ingress = balancer.into_iter().flatten().filter_map(|ingress| ingress.ip.as_ref());
+    // A headless one has the word `None`.
+    own.chain(ingress).filter_map(|address| address.parse().ok())
 }
 
 impl Slice {

@@ -105,6 +105,9 @@ fn a_proxy_that_comes_or_goes_touches_the_services_that_have_an_endpoint_where_i
         ["service system/gateway", "reports"]
     );
     store.apply(Change::Slice(name("system/g-2"), None));
+    let service = Service { addresses: ["10.0.0.2".parse().unwrap()].into(), ..Service::default() };
+    let reached = Change::Service(name("system/gateway"), Some(service));
+    assert_eq!(touches(&mut store, reached), ["service a/c", "service system/gateway"]);
     let gone = Change::Slice(name("system/g-1"), None);
     assert_eq!(touches(&mut store, gone), ["service a/b", "service system/gateway", "reports"]);
 }

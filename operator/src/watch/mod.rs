@@ -152,10 +152,12 @@ impl Watches<'_> {
         self.start(sight::Proxies(name), api(self.client, namespaced), proxies, scope);
     }
 
-    /// Who serves in a namespace that is not a tenant's: gateways' proxies.
+    /// Who serves in a namespace that is not a tenant's, and how that is reached: gateways' proxies.
     fn of_services(&mut self, namespace: &str) {
         let slices = watcher::Config::default().labels(SERVICE_NAME);
-        self.start(sight::Slices, api(self.client, Some(namespace)), slices, &Scope::Namespace(namespace.into()));
+        let scope = &Scope::Namespace(namespace.into());
+        self.start(sight::Slices, api(self.client, Some(namespace)), slices, scope);
+        self.start(sight::Services, api(self.client, Some(namespace)), watcher::Config::default(), scope);
     }
 
     fn start<S: Sight>(&mut self, sight: S, api: Api<S::Object>, config: watcher::Config, scope: &Scope) {

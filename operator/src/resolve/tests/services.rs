@@ -172,8 +172,29 @@ fn a_proxy_is_no_broker_whoever_says_so() {
     assert_eq!(cluster.conditions(&route_ref("acme/devices"))[1], "ResolvedRefs=False: UpstreamDenied");
     cluster.slice("streamgate-system/gateway-1", "gateway", port, json!([proxies[1]]));
     cluster.rest();
-    assert_eq!(endpoints(&cluster, by_name()), ["broker-0@10.0.0.1:1883", "broker-1@10.0.0.7:1883"]);
-    assert_eq!(cluster.conditions(&route_ref("acme/devices"))[1], "ResolvedRefs=True: ResolvedRefs");
+    let is_taken = |cluster: &Cluster| {
+        assert_eq!(endpoints(cluster, by_name()), ["broker-0@10.0.0.1:1883", "broker-1@10.0.0.7:1883"]);
+        assert_eq!(cluster.conditions(&route_ref("acme/devices"))[1], "ResolvedRefs=True: ResolvedRefs");
+    };
+    is_taken(&cluster);
+    // Nor is what leads to one: the addresses of its Service.
+    let ports = json!([{"name": "mqtts", "port": 8883}]);
+    let balancer = json!({"loadBalancer": {"ingress": [{"ip": "10.0.0.7"}, {"hostname": "lb.example"}]}});
+    for (spec, status) in [
+        (json!({"clusterIPs": ["10.0.0.7", "fd00::7"], "ports": ports}), json!({})),
+        (json!({"clusterIPs": ["None"], "externalIPs": ["10.0.0.7"], "ports": ports}), json!({})),
+        (json!({"ports": ports}), balancer),
+    ] {
+        let service: ApiService =
+            serde_json::from_value(json!({"metadata": {}, "spec": spec, "status": status})).unwrap();
+        let gateway = name("streamgate-system/gateway");
+        cluster.apply(Change::Service(gateway.clone(), Some((&service).into())));
+        cluster.rest();
+        assert_eq!(endpoints(&cluster, by_name()), ["broker-0@10.0.0.1:1883"], "{spec} {status}");
+        cluster.apply(Change::Service(gateway, None));
+        cluster.rest();
+        is_taken(&cluster);
+    }
 }
 
 #[test]

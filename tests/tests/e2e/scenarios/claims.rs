@@ -96,15 +96,24 @@ pub(crate) fn no_route_leads_to_metadata_loopback_or_a_proxy(site: &Site, measur
     names["spec"]["snis"] = json!(NAMES);
     site.kube.apply(&names.to_string())?;
     let proxies = site.proxies()?;
-    for (service, deployment) in [("own-admin", "streamgate-default-"), ("others-admin", "streamgate-other-")] {
+    let of_pod = |deployment: &str| -> Result<String> {
         let pod = proxies.iter().find(|pod| name(pod).starts_with(deployment)).context("no such proxy")?;
-        let address = pod["status"]["podIP"].as_str().context("a pod without an address")?;
+        Ok(pod["status"]["podIP"].as_str().context("a pod without an address")?.to_owned())
+    };
+    let gateway = site.kube.get(&format!("service -n {SYSTEM} streamgate-other"))?;
+    let of_service = gateway["spec"]["clusterIP"].as_str().context("a Service without an address")?.to_owned();
+    let proxies = [
+        ("own-admin", of_pod("streamgate-default-")?),
+        ("others-admin", of_pod("streamgate-other-")?),
+        ("others", of_service),
+    ];
+    for (service, address) in &proxies {
         site.kube.apply(&endpoints_at(service, address).to_string())?;
         site.kube.apply(&route("trespasser", NAMES[0], service).to_string())?;
         let message = wait_for(site, "streamroute -n trespasser devices", "ResolvedRefs", "False", "UpstreamDenied")?;
         ensure!(message.contains(service), "it isn't told which Service: {message}");
         let passed_on = site.kube.get(&format!("configmap -n {GATEWAY} endpoints.trespasser.{service}"))?;
-        ensure!(!passed_on.to_string().contains(address), "a proxy's address is passed on: {passed_on}");
+        ensure!(!passed_on.to_string().contains(&**address), "a proxy's address is passed on: {passed_on}");
         site.kube.kubectl("delete -n trespasser streamroute/devices")?;
     }
     // Of loopback and of the metadata's address the API server takes no EndpointSlice, but a route can name them itself.
