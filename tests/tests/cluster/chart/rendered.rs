@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::Command;
+use std::time::Duration;
 
 use super::{ValueSet, find, name, of_kind, on_chart};
 use crate::gateways::shared;
@@ -9,6 +11,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use streamgate_operator::settings::Settings;
 use streamgate_proxy::bootstrap::{Bootstrap, RunArguments};
+use streamgate_tests::process;
 
 const SYSTEM: &str = "rendered-system";
 
@@ -20,13 +23,21 @@ const NEVER_AN_UPSTREAM: [IpAddr; 4] = [
     IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
 ];
 
-/// Kinds of the Prometheus operator, which a control plane by itself does not know; `monitoring.rs` is about them.
-const UNKNOWN_KINDS: [&str; 2] = ["PodMonitor", "PrometheusRule"];
+/// The Prometheus operator, which defines two of the kinds.
+const PROMETHEUS_OPERATOR: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
+/// How long that may take the first time.
+const DOWNLOAD: Duration = Duration::from_mins(5);
 
 #[test]
 fn every_value_set_is_linted_and_taken_by_the_api_server_without_a_warning() -> Result<()> {
     let cluster = shared()?;
     let system = cluster.namespace(SYSTEM)?;
+    let monitoring = definitions_of_monitoring()?;
+    let apply = ["apply", "--server-side", "-f", &monitoring[0], "-f", &monitoring[1]];
+    cluster.kubectl(&apply, None)?.succeeded("kubectl apply")?;
+    let kinds = ["podmonitors", "prometheusrules"].map(|kind| format!("crd/{kind}.monitoring.coreos.com"));
+    let wait = ["wait", "--for=condition=Established", &kinds[0], &kinds[1], "--timeout=30s"];
+    cluster.kubectl(&wait, None)?.succeeded("kubectl wait")?;
     for set in ValueSet::all(&system)? {
         let linted = on_chart(None, &["lint", "--strict"], &system, &set.text)?.succeeded(&set.name)?;
         ensure!(!linted.text().contains("WARN"), "{}: {}", set.name, linted.text());
@@ -36,14 +47,24 @@ fn every_value_set_is_linted_and_taken_by_the_api_server_without_a_warning() -> 
         for namespace in namespaces.collect::<BTreeSet<_>>() {
             cluster.apply(&restricted(namespace).to_string())?;
         }
-        let known = manifests.iter().filter(|manifest| !UNKNOWN_KINDS.map(Value::from).contains(&manifest["kind"]));
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": known.collect::<Vec<_>>()});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests});
         let applied = cluster
             .kubectl(&["apply", "--dry-run=server", "-f", "-"], Some(&list.to_string()))?
             .succeeded(&set.name)?;
         ensure!(applied.stderr.is_empty(), "{}: {}", set.name, applied.stderr);
     }
     Ok(())
+}
+
+/// The files that define `PodMonitor` and `PrometheusRule`.
+fn definitions_of_monitoring() -> Result<[String; 2]> {
+    let mut download = Command::new("go");
+    download.args(["mod", "download", "-json", PROMETHEUS_OPERATOR]).envs([("GOWORK", "off"), ("GOFLAGS", "")]);
+    let downloaded = process::run_with_input(download, b"", Some(""), DOWNLOAD)?.succeeded("go mod download")?;
+    let downloaded: Value = serde_json::from_str(&downloaded.text())?;
+    let folder = downloaded["Dir"].as_str().context("a folder")?;
+    let file = |kind: &str| format!("{folder}/example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml");
+    Ok(["podmonitors", "prometheusrules"].map(file))
 }
 
 /// A namespace that warns of a pod that the restricted profile would refuse.
