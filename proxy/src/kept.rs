@@ -1,5 +1,6 @@
 //! Bytes that wait, and the memory for them only while they do.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,9 +19,36 @@ struct Waiting {
     taken: usize,
 }
 
+impl Waiting {
+    fn new(bytes: Vec<u8>) -> Self {
+        HELD.set(HELD.get() + bytes.len());
+        Self { bytes, taken: 0 }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        HELD.set(HELD.get() + bytes.len());
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        HELD.set(HELD.get().saturating_sub(self.bytes.len()));
+    }
+}
+
+thread_local! {
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many bytes are held by all that wait in this worker.
+pub(crate) fn held_bytes() -> usize {
+    HELD.get()
+}
+
 impl Kept {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self((!bytes.is_empty()).then(|| Box::new(Waiting { bytes, taken: 0 })))
+        Self((!bytes.is_empty()).then(|| Box::new(Waiting::new(bytes))))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -40,7 +68,7 @@ impl Kept {
     /// Adds what comes after those that wait.
     pub(crate) fn append(&mut self, bytes: Vec<u8>) {
         match &mut self.0 {
-            Some(waiting) => waiting.bytes.extend_from_slice(&bytes),
+            Some(waiting) => waiting.append(&bytes),
             None => *self = Self::new(bytes),
         }
     }

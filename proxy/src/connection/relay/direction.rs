@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::kept::Kept;
+use crate::kept::{Kept, held_bytes};
 use crate::mqtt::framing::Framing;
 
 /// One way.
@@ -21,6 +21,8 @@ pub(super) struct Direction {
     pending: Kept,
     /// Whether the writer may hold something back that it was given.
     is_unflushed: bool,
+    /// Whether all that came last was taken at once.
+    is_flowing: bool,
     pub(super) read_bytes: u64,
     pub(super) written_bytes: u64,
     pub(super) error: Option<(Side, io::Error)>,
@@ -100,7 +102,11 @@ impl Direction {
         writer: &mut (impl AsyncWrite + Unpin),
         scratch: &mut [u8],
     ) -> Poll<io::Result<()>> {
+        let end_of_turn = self.read_bytes + MOST_BYTES_PER_TURN;
         for _ in 0..MOST_READS_PER_TURN {
+            if self.read_bytes >= end_of_turn {
+                break;
+            }
             if matches!(self.state, State::Done | State::Stuck) {
                 return Poll::Ready(Ok(()));
             }
@@ -114,7 +120,8 @@ impl Direction {
                 ready!(Pin::new(&mut *writer).poll_flush(context))?;
                 return Poll::Pending;
             }
-            let mut buffer = ReadBuf::new(scratch);
+            let most = if self.is_flowing && held_bytes() < MOST_HELD_BYTES { MOST_BYTES } else { CAUTIOUS_BYTES };
+            let mut buffer = ReadBuf::new(&mut scratch[..most]);
             match Pin::new(&mut *reader).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
@@ -143,13 +150,16 @@ impl Direction {
                 self.framing.follow(bytes);
             }
             self.is_unflushed = true;
-            let taken = match Pin::new(&mut *writer).poll_write(context, bytes)? {
-                Poll::Ready(taken) => taken,
-                Poll::Pending => 0,
-            };
-            self.written_bytes += taken as u64;
-            if let Some(left @ [_, ..]) = bytes.get(taken..) {
-                self.pending = Kept::new(left.to_vec());
+            // Under TLS a part is taken at a time.
+            while !bytes.is_empty()
+                && let Poll::Ready(taken @ 1..) = Pin::new(&mut *writer).poll_write(context, bytes)?
+            {
+                self.written_bytes += taken as u64;
+                bytes = bytes.get(taken..).unwrap_or_default();
+            }
+            self.is_flowing = bytes.is_empty();
+            if !bytes.is_empty() {
+                self.pending = Kept::new(bytes.to_vec());
             }
         }
         // Others have waited.
@@ -173,9 +183,18 @@ impl Direction {
 
 thread_local! {
     /// One for all relays of a worker.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; MOST_BYTES].into());
 }
 
-const SCRATCH_BYTES: usize = 64 << 10;
-/// After so many reads in one direction, others have their turn.
+/// As much is read at once: each write wakes whoever waits for it, which costs more than the bytes.
+const MOST_BYTES: usize = 512 << 10;
+/// As much where the writer may not take it, and it would have to be held.
+const CAUTIOUS_BYTES: usize = 64 << 10;
+/// While a worker holds more than this for writers, all are read so.
+const MOST_HELD_BYTES: usize = 16 << 20;
+/// After so many reads, or bytes, in one direction, others have their turn.
 const MOST_READS_PER_TURN: usize = 16;
+const MOST_BYTES_PER_TURN: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests;

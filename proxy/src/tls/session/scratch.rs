@@ -37,8 +37,8 @@ thread_local! {
     static OUTGOING: RefCell<Box<[u8]>> = RefCell::new(vec![0; MOST_SEALED_BYTES + OVERHEAD_BYTES].into());
 }
 
-/// A record of the largest size, and 64 KiB.
-pub(super) const INCOMING_BYTES: usize = MOST_RECORD_BYTES + (64 << 10);
+/// A record of the largest size, and as much as a relay reads at once.
+pub(super) const INCOMING_BYTES: usize = MOST_RECORD_BYTES + (512 << 10);
 /// The largest record (RFC 5246, section 6.2.3; RFC 8446, section 5.2 has less).
 pub(super) const MOST_RECORD_BYTES: usize = 5 + (16 << 10) + 2048;
 /// As much is sealed at once: four records.

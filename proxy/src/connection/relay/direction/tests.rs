@@ -1,0 +1,80 @@
+//! How much is read at once, and held.
+
+use super::*;
+
+/// Always has more, and notes how much it was asked for.
+#[derive(Default)]
+struct Spring(Vec<usize>);
+
+impl AsyncRead for Spring {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.push(buffer.remaining());
+        let more = vec![0; buffer.remaining()];
+        buffer.put_slice(&more);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Takes so many bytes, a few at a time, and then no more.
+struct Sink(usize);
+
+impl AsyncWrite for Sink {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let taken = bytes.len().min(A_FEW).min(self.0);
+        self.0 -= taken;
+        if taken == 0 { Poll::Pending } else { Poll::Ready(Ok(taken)) }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+const A_FEW: usize = 64 << 10;
+
+fn poll(direction: &mut Direction, spring: &mut Spring, sink: &mut Sink) {
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    assert!(direction.poll(&mut context, spring, sink).is_pending());
+}
+
+#[test]
+fn much_is_read_at_once_while_the_writer_takes_it() {
+    let (mut direction, mut spring) = (Direction::default(), Spring::default());
+    poll(&mut direction, &mut spring, &mut Sink(usize::MAX));
+    assert_eq!(spring.0, [CAUTIOUS_BYTES, MOST_BYTES, MOST_BYTES], "and then others have their turn");
+    assert_eq!(direction.written_bytes, direction.read_bytes);
+    assert!(!direction.has_pending());
+}
+
+#[test]
+fn little_is_read_at_once_for_a_writer_that_did_not_take_all() {
+    let (mut direction, mut spring) = (Direction::default(), Spring::default());
+    poll(&mut direction, &mut spring, &mut Sink(CAUTIOUS_BYTES + 1));
+    assert_eq!(spring.0, [CAUTIOUS_BYTES, MOST_BYTES]);
+    assert_eq!(direction.pending.left().len(), MOST_BYTES - 1);
+    spring.0.clear();
+    poll(&mut direction, &mut spring, &mut Sink(MOST_BYTES - 1));
+    assert_eq!((&spring.0[..], direction.pending.left().len()), (&[CAUTIOUS_BYTES][..], CAUTIOUS_BYTES));
+}
+
+#[test]
+fn little_is_read_at_once_while_much_is_held() {
+    let mut held: Vec<Direction> = Vec::new();
+    while held_bytes() < MOST_HELD_BYTES {
+        let mut direction = Direction::default();
+        poll(&mut direction, &mut Spring::default(), &mut Sink(CAUTIOUS_BYTES));
+        held.push(direction);
+    }
+    let (mut direction, mut spring) = (Direction::default(), Spring::default());
+    poll(&mut direction, &mut spring, &mut Sink(usize::MAX));
+    assert!(spring.0.iter().all(|asked| *asked == CAUTIOUS_BYTES), "{:?}", spring.0);
+    held.clear();
+    assert_eq!(held_bytes(), 0);
+    spring.0.clear();
+    poll(&mut direction, &mut spring, &mut Sink(usize::MAX));
+    assert_eq!(spring.0, [MOST_BYTES, MOST_BYTES]);
+}
