@@ -13,6 +13,7 @@ use crate::figure::{Figure, Measured};
 use crate::machine::{self, Machine};
 use crate::part::{connects, idle, messages, reload, saturation, storm, throughput};
 use crate::peer::Peer;
+use crate::pure;
 use crate::stage::Stage;
 
 /// What is compared.
@@ -25,11 +26,20 @@ pub(crate) enum Part {
     Idle,
     Storm,
     Reload,
+    Pure,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Connects, Self::Messages, Self::Saturation, Self::Throughput, Self::Idle, Self::Storm, Self::Reload];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Connects,
+        Self::Messages,
+        Self::Saturation,
+        Self::Throughput,
+        Self::Idle,
+        Self::Storm,
+        Self::Reload,
+        Self::Pure,
+    ];
 }
 
 /// How it is compared.
@@ -99,6 +109,9 @@ async fn measure(part: Part, stage: &Stage, peer: Peer, direct: [Duration; 2], s
         Part::Idle => idle::measure(stage, peer, scale).await,
         Part::Storm => storm::measure(stage, peer, scale).await,
         Part::Reload => reload::measure(stage, peer, scale).await,
+        Part::Pure if peer == Peer::Streamgate => pure::measure_few(),
+        // They can't be called but by their sockets.
+        Part::Pure => Ok(Vec::new()),
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum Figure {
     ReloadBefore,
     ReloadMeanwhile,
     ReloadMemory,
+    Choice,
+    Match,
 }
 
 /// What streamgate's figure is to be.
@@ -40,6 +42,8 @@ pub(crate) enum Aim {
     None,
     /// At most twice its own figure here.
     TwiceOf(Figure),
+    /// At most this.
+    Most(f64),
 }
 
 /// One measurement.
@@ -99,6 +103,8 @@ impl Figure {
             Self::ReloadBefore => "a message before the changes, p99: ms",
             Self::ReloadMeanwhile => "a message during the changes, p99: ms",
             Self::ReloadMemory => "memory of all its processes after them: MiB",
+            Self::Choice => "a choice by hash among 1,000 endpoints: ns",
+            Self::Match => "a match among 10,000 routes: ns",
         }
     }
 
@@ -115,6 +121,8 @@ impl Figure {
             Self::Storm => Some(Aim::Ratio(0.65)),
             Self::ReloadLost => Some(Aim::None),
             Self::ReloadMeanwhile => Some(Aim::TwiceOf(Self::ReloadBefore)),
+            Self::Choice => Some(Aim::Most(2000.0)),
+            Self::Match => Some(Aim::Most(1000.0)),
             _ => None,
         }
     }

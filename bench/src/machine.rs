@@ -56,6 +56,17 @@ impl Drop for Machine {
     }
 }
 
+/// Its processor and its kernel, in a phrase.
+pub(crate) fn description() -> String {
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("a processor without a name", |(_, name)| name.trim());
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // Not those alone that this process may use.
+    let cores = processors.lines().filter(|line| line.starts_with("processor")).count();
+    format!("{cores} cores of {model}, Linux {}", kernel.trim())
+}
+
 /// Fails when others use a core, and says who.
 pub(crate) fn check_quiet() -> Result<()> {
     let (cores, processes) = (cores()?, usage::all());

@@ -3,7 +3,6 @@
 use std::hint::black_box;
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -12,7 +11,16 @@ use streamgate_proxy::config::load::Loader;
 use streamgate_proxy::route::Client;
 use streamgate_tests::config_dir::ConfigDir;
 
+use crate::figure::{Figure, Measured};
 use crate::row;
+
+/// A choice and a match, for the comparison.
+pub(crate) fn measure_few() -> Result<Vec<Measured>> {
+    let groups: Vec<Group> = (0..1000).map(|at| Group::of_one(format!("broker-{at}"), 1)).collect();
+    let nanoseconds = |time: Duration| time.as_secs_f64() * 1e9;
+    let choice = nanoseconds(hash_time(&groups));
+    Ok(vec![Measured::new(Figure::Choice, choice), Measured::new(Figure::Match, nanoseconds(match_time()?))])
+}
 
 pub(crate) fn measure() -> Result<()> {
     for (name, is_equal) in [("equal weights", true), ("unequal weights", false)] {
@@ -22,14 +30,7 @@ pub(crate) fn measure() -> Result<()> {
     }
     let endpoints = (0..1000).map(|at| format!("broker-{at}")).collect();
     choices("the 1,000 of one service", &[Group { identity: "broker:1883".to_owned(), weight: 1, endpoints }]);
-    let config = ConfigDir::new()?;
-    for number in 0..10_000 {
-        let (high, low) = (number / 250, number % 250);
-        let upstream = "upstream: {nodes: [{host: 192.0.2.1, port: 1883}]}";
-        let spec = format!("{{match: {{sourceRanges: [\"10.{high}.{low}.0/24\"]}}, {upstream}}}");
-        config.stream_route("bench", &format!("route-{number}"), &spec)?;
-    }
-    let time = match_time(&config.path())?;
+    let time = match_time()?;
     row("match among 10,000 routes without a name, by source", format!("{} ns", time.as_nanos()));
     Ok(())
 }
@@ -38,15 +39,7 @@ pub(crate) fn measure() -> Result<()> {
 fn choices(among: &str, groups: &[Group]) {
     let told =
         |how: &str, time: Duration| row(&format!("choice {how} among {among}"), format!("{} ns", time.as_nanos()));
-    let rendezvous = Rendezvous::new(groups);
-    let mut number = 0_u64;
-    told(
-        "by hash",
-        time_of(|| {
-            number += 1;
-            black_box(rendezvous.pick(&number.to_be_bytes(), |_| false));
-        }),
-    );
+    told("by hash", hash_time(groups));
     let mut round_robin = RoundRobin::new(groups.into());
     told(
         "in turn",
@@ -71,8 +64,26 @@ fn choices(among: &str, groups: &[Group]) {
     );
 }
 
-fn match_time(directory: &Path) -> Result<Duration> {
-    let snapshot = Loader::new(directory, None, None).load().map_err(io::Error::other)?.context("nothing is there")?;
+fn hash_time(groups: &[Group]) -> Duration {
+    let rendezvous = Rendezvous::new(groups);
+    let mut number = 0_u64;
+    time_of(|| {
+        number += 1;
+        black_box(rendezvous.pick(&number.to_be_bytes(), |_| false));
+    })
+}
+
+/// Among 10,000 routes without a name, by source.
+fn match_time() -> Result<Duration> {
+    let config = ConfigDir::new()?;
+    for number in 0..10_000 {
+        let (high, low) = (number / 250, number % 250);
+        let upstream = "upstream: {nodes: [{host: 192.0.2.1, port: 1883}]}";
+        let spec = format!("{{match: {{sourceRanges: [\"10.{high}.{low}.0/24\"]}}, {upstream}}}");
+        config.stream_route("bench", &format!("route-{number}"), &spec)?;
+    }
+    let snapshot =
+        Loader::new(&config.path(), None, None).load().map_err(io::Error::other)?.context("nothing is there")?;
     let sources: Vec<IpAddr> = (0..250).map(|at| IpAddr::from([10, 20, at, 7])).collect();
     let mut at = 0;
     Ok(time_of(|| {

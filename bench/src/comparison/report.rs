@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{Figures, Plan, plot};
 use crate::figure::{Aim, Figure, Measured};
+use crate::machine;
 use crate::peer::Peer;
 
 pub(super) struct Report<'a> {
@@ -53,7 +54,7 @@ impl<'a> Report<'a> {
 
     /// Prints the table and saves all; the plot and the table go into the documentation where all was measured in full.
     pub(super) fn finish(&self) -> Result<()> {
-        let table = self.table();
+        let table = self.table(|_| true);
         println!("{table}");
         for doubt in &self.doubts {
             println!("- {doubt}");
@@ -61,10 +62,14 @@ impl<'a> Report<'a> {
         let plot = self.save()?;
         eprintln!("figures.json and benchmarks.svg are in {}", folder()?.display());
         if self.plan.is_full() && !self.has_doubts() {
-            let docs = streamgate_tests::workspace().join("docs");
-            fs::write(docs.join("benchmarks.svg"), plot)?;
-            write_between_markers(&docs.join("benchmarks.md"), &table)?;
-            eprintln!("docs/benchmarks.md and docs/benchmarks.svg show them");
+            let root = streamgate_tests::workspace();
+            fs::write(root.join("docs/benchmarks.svg"), plot)?;
+            let all = format!("![The rows with an aim, as a plot](benchmarks.svg)\n\n{table}");
+            write_between_markers(&root.join("docs/benchmarks.md"), &all)?;
+            let few = self.table(|figure| figure.aim().is_some());
+            let few = format!("![The same as a plot](docs/benchmarks.svg)\n\n{few}");
+            write_between_markers(&root.join("README.md"), &few)?;
+            eprintln!("README.md, docs/benchmarks.md and docs/benchmarks.svg show them");
         }
         Ok(())
     }
@@ -77,7 +82,8 @@ impl<'a> Report<'a> {
         self.figures.iter().map(|(figure, peers)| (*figure, of(peers))).collect()
     }
 
-    fn table(&self) -> String {
+    /// Of the rows that are shown.
+    fn table(&self, is_shown: impl Fn(Figure) -> bool) -> String {
         let mut text = String::from("| |");
         for (peer, version) in &self.versions {
             let _ = write!(text, " {} {version} |", peer.name());
@@ -87,7 +93,7 @@ impl<'a> Report<'a> {
         text.push('\n');
         let medians = self.medians();
         let mut is_slower = false;
-        for (figure, peers) in &medians {
+        for (figure, peers) in medians.iter().filter(|(figure, _)| is_shown(**figure)) {
             let _ = write!(text, "| {} |", figure.title());
             for peer in self.versions.keys() {
                 let Some(measured) = peers.get(peer) else {
@@ -104,6 +110,7 @@ impl<'a> Report<'a> {
         if is_slower {
             text.push_str("\n\\* The load was slower: the proxy used less than 90 % of its core.\n");
         }
+        let _ = writeln!(text, "\nOn {}.", machine::description());
         text
     }
 
@@ -127,7 +134,10 @@ impl<'a> Report<'a> {
                 })
             })
             .collect();
-        json!({ "quick": self.plan.is_quick, "busy": self.plan.is_busy, "versions": versions, "figures": figures, "doubts": self.doubts })
+        json!({
+            "machine": machine::description(), "quick": self.plan.is_quick, "busy": self.plan.is_busy,
+            "versions": versions, "figures": figures, "doubts": self.doubts,
+        })
     }
 }
 
@@ -147,6 +157,7 @@ fn last_column(
     let aim = match figure.aim() {
         Some(Aim::Ratio(aim)) => Some(format!("aim {aim}")),
         Some(Aim::None) => Some("aim: none".to_owned()),
+        Some(Aim::Most(most)) => Some(format!("aim: under {}", figure.text(most))),
         Some(Aim::TwiceOf(before)) => all
             .get(&before)
             .and_then(|peers| peers.get(&Peer::Streamgate))
