@@ -255,7 +255,9 @@ impl Outcome {
             Kind::TlsSni => store.tls_snis.get(&name).map(|seen| (&seen.uid, seen.generation, &seen.status)),
         };
         let Some((uid, generation, status)) = seen else { return false };
-        let seen = Seen { uid, generation, gateway: index, status };
+        let key = objects::key(&self.gateways[index], objects::folder(object.kind), &name);
+        let is_passed_on = store.generated(&key).is_some();
+        let seen = Seen { uid, generation, gateway: index, status, is_passed_on };
         let is_other = self.ledger.note(object, &seen, does_hold, &self.fleets[index]);
         if does_hold && self.ledger.get(object).is_some_and(|entry| entry.progress.needed.is_none()) {
             self.unnoted.insert(object.clone());

@@ -287,6 +287,17 @@ fn after_a_restart_what_was_pending_is_judged_by_what_is_there() {
 }
 
 #[test]
+fn after_a_restart_what_was_programmed_and_is_there_no_more_is_programmed_anew() {
+    let mut cluster = with_two_proxies();
+    cluster.files.clear();
+    cluster.store.generated.clear();
+    cluster.restart();
+    assert_eq!(programmed(&cluster), PENDING);
+    all_report(&mut cluster, &["proxy-0", "proxy-1"]);
+    assert_eq!(programmed(&cluster), TRUE);
+}
+
+#[test]
 fn it_is_programmed_once_all_is_written_whatever_comes_last() {
     let mut cluster = Cluster::new();
     cluster.proxies(&["proxy-0"]);
