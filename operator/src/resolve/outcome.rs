@@ -10,6 +10,7 @@ use super::judgement::Judged;
 use super::ledger::Ledger;
 use super::services::Facts;
 use super::verdict::{Fault, Verdict};
+use crate::generated::Folder;
 use crate::programmed::Fleet;
 use crate::store::{Fingerprint, GeneratedKey, Name, Store, Touched};
 
@@ -100,7 +101,7 @@ impl Outcome {
             self.judge(store, &mut changed);
         }
         self.renew(store, &touched.statuses, &mut changed);
-        for service in &touched.services {
+        for service in touched.services.iter().chain(&self.kept_services(&touched.generated)) {
             for index in 0..self.judged.len() {
                 self.resolve_service(store, index, service, &mut changed);
             }
@@ -114,6 +115,13 @@ impl Outcome {
             self.ask_proxies(&mut changed);
         }
         changed
+    }
+
+    /// Services whose endpoints stay as they are, for which it matters whether there are any.
+    fn kept_services(&self, written: &BTreeSet<GeneratedKey>) -> Vec<Name> {
+        let kept = written.iter().filter(|key| self.objects.get(*key) == Some(&Wanted::Kept));
+        let sources = kept.filter_map(GeneratedKey::source).filter(|source| source.folder == Folder::Endpoints);
+        sources.map(|source| Name::new(&source.namespace, &source.name)).collect()
     }
 
     /// When the passing of time alone changes something next.

@@ -100,15 +100,19 @@ impl Outcome {
         let key = objects::key(&self.gateways[index], Folder::TlsSnis, name);
         // Of one that stays as it is, its copy's references do too.
         let looked = match self.manifests.get(&key) {
-            Some(Err(_)) => Some(Looked::default()),
+            Some(Err(_)) => Looked::default(),
             _ => certificates::look(store, &self.gateways[index], name, &tls_sni.spec, self.now),
         };
-        let Some(looked) = looked else {
+        // While something else is being fetched, too, the time of what is there comes.
+        match looked.next_look {
+            Some(next_look) => self.looks.insert(object.clone(), next_look),
+            None => self.looks.remove(&object),
+        };
+        if looked.is_pending {
             self.want(key.clone(), copies::kept(store, &key, name, tls_sni), changed);
-            self.looks.remove(&object);
             self.say(store, index, object, None, true, changed);
             return;
-        };
+        }
         let refusals = self.judged[index].refusals.get(&object).map_or(&[][..], Vec::as_slice);
         let manifest = self.manifests.get(&key);
         let does_hold = !matches!(manifest, Some(Err(_)));
@@ -127,10 +131,6 @@ impl Outcome {
                 is_refused: looked.is_refused,
                 ..Verdict::new(Kind::TlsSni, true, refusals, &looked.faults)
             },
-        };
-        match looked.next_look {
-            Some(next_look) => self.looks.insert(object.clone(), next_look),
-            None => self.looks.remove(&object),
         };
         let before = self.warnings.remove(&object).unwrap_or_default();
         if before != looked.warnings {
