@@ -97,7 +97,7 @@ impl Outcome {
             self.judged = store.gateways().iter().map(|_| Judged::default()).collect();
             self.fleets = store.gateways().iter().map(|_| Fleet::default()).collect();
         }
-        if touched.judgement || is_first {
+        if touched.judgement || is_first || self.is_passed_otherwise(store, &touched.generated) {
             self.judge(store, &mut changed);
         }
         self.renew(store, &touched.statuses, &mut changed);

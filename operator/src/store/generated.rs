@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::ObjectMeta;
 use streamgate_crds::manifest;
+use streamgate_crds::stream_route::ServiceRef;
 use streamgate_crds::{StreamRoute, TlsSni};
 use streamgate_proxy::tls::revocation::{ExpiredList, RevocationLists};
 
 use super::material::Certificate;
-use super::{Fingerprint, MaterialKind, Name};
+use super::{Fingerprint, MaterialKind};
 use crate::generated::{FOLDER_LABEL, Folder, MANAGED_BY, Source};
 use crate::report::ResourceVersion;
 
@@ -61,8 +62,8 @@ pub struct Generated {
 /// A StreamRoute or TlsSni that was passed on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Passed {
-    /// Of a StreamRoute the Services that it refers to.
-    StreamRoute(Box<[Name]>),
+    /// Of a StreamRoute the Services that it refers to, which are of its namespace.
+    StreamRoute(Arc<[ServiceRef]>),
     /// A TlsSni.
     TlsSni(Arc<TlsSni>),
 }
@@ -75,8 +76,7 @@ impl Passed {
         match source.folder {
             Folder::StreamRoutes => {
                 let route: StreamRoute = manifest::read("", namespace, name, text).ok()?;
-                let services = route.spec.upstream.services.iter();
-                Some(Self::StreamRoute(services.map(|service| Name::new(namespace, &service.name)).collect()))
+                Some(Self::StreamRoute(route.spec.upstream.services.into()))
             }
             Folder::TlsSnis => Some(Self::TlsSni(Arc::new(manifest::read("", namespace, name, text).ok()?))),
             Folder::Endpoints | Folder::Secrets | Folder::ConfigMaps => None,
