@@ -117,6 +117,14 @@ impl Outcome {
         changed
     }
 
+    /// Forgets what follows from the store, and not what is remembered of proxies: the next update with everything touched works
+    /// it out anew, so that what an unforeseen order of events has left behind is mended.
+    pub fn forget(&mut self) {
+        let Self { gateways, fleets, ledger, .. } = std::mem::take(self);
+        let judged = gateways.iter().map(|_| Judged::default()).collect();
+        *self = Self { gateways, judged, fleets, ledger, ..Self::default() };
+    }
+
     /// Services whose endpoints stay as they are, for which it matters whether there are any.
     fn kept_services(&self, written: &BTreeSet<GeneratedKey>) -> Vec<Name> {
         let kept = written.iter().filter(|key| self.objects.get(*key) == Some(&Wanted::Kept));

@@ -132,6 +132,10 @@ fn what_follows_in_the_same_generation_changes_nothing() {
         cluster.rest();
         assert_eq!((told(&cluster), programmed(&cluster).as_str()), (vec![], TRUE), "{pods:?}");
     }
+    cluster.outcome.forget();
+    cluster.touched = Touched::everything();
+    cluster.rest();
+    assert_eq!((told(&cluster), programmed(&cluster).as_str()), (vec![], TRUE));
     cluster.restart();
     assert_eq!((told(&cluster), programmed(&cluster).as_str()), (vec![], TRUE));
 }
