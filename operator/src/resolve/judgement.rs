@@ -105,19 +105,23 @@ impl Judged {
 
     /// The Services that a route refers to; of one that can't be read, those that its copy does.
     pub(super) fn services_of(&self, name: &Name) -> &[ServiceRef] {
-        match self.passed_if_unreadable(Kind::StreamRoute, name) {
-            Some(Some(Passed::StreamRoute(services))) => services,
-            Some(_) => &[],
-            None => self.stream_routes.get(name).map_or(&[], |route| &route.spec.upstream.services),
+        if !self.is_unreadable(Kind::StreamRoute, name) {
+            return self.stream_routes.get(name).map_or(&[], |route| &route.spec.upstream.services);
+        }
+        match self.passed.get(&objects::reference(Kind::StreamRoute, name)) {
+            Some(Passed::StreamRoute(services)) => services,
+            _ => &[],
         }
     }
 
     /// The TlsSni whose references are in service; of one that can't be read, its copy.
     pub(super) fn tls_sni_in_service(&self, name: &Name) -> Option<&Arc<TlsSni>> {
-        match self.passed_if_unreadable(Kind::TlsSni, name) {
-            Some(Some(Passed::TlsSni(tls_sni))) => Some(tls_sni),
-            Some(_) => None,
-            None => self.tls_snis.get(name),
+        if !self.is_unreadable(Kind::TlsSni, name) {
+            return self.tls_snis.get(name);
+        }
+        match self.passed.get(&objects::reference(Kind::TlsSni, name)) {
+            Some(Passed::TlsSni(tls_sni)) => Some(tls_sni),
+            _ => None,
         }
     }
 
@@ -126,13 +130,8 @@ impl Judged {
         self.tls_sni_in_service(name).map(|tls_sni| uses(name, &tls_sni.spec)).unwrap_or_default()
     }
 
-    /// What was passed on of an object that can't be read; `None` where it can.
-    fn passed_if_unreadable(&self, kind: Kind, name: &Name) -> Option<Option<&Passed>> {
-        if self.unreadable.is_empty() {
-            return None;
-        }
-        let object = objects::reference(kind, name);
-        self.unreadable.contains(&object).then(|| self.passed.get(&object))
+    pub(super) fn is_unreadable(&self, kind: Kind, name: &Name) -> bool {
+        !self.unreadable.is_empty() && self.unreadable.contains(&objects::reference(kind, name))
     }
 }
 

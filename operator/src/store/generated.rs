@@ -99,7 +99,7 @@ impl Generated {
             Passed::read(&source, file)
         });
         let files = files().map(|(key, value)| (key.into(), Fingerprint::of(value))).collect();
-        Some(Self { passed, revocation, ..Self::new(&config_map.metadata, files, None)? })
+        Some(Self { revocation, passed, ..Self::new(&config_map.metadata, files, None)? })
     }
 
     /// A generated Secret; `None` where its resourceVersion is none. Its contents are the caller's to wipe.
