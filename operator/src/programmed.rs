@@ -90,10 +90,14 @@ impl Fleet {
         let mut named: BTreeMap<ObjectRef, usize> = BTreeMap::new();
         for refused in &report.refused {
             let Some(object) = object_of(refused) else { continue };
-            *named.entry(object.clone()).or_default() += 1;
+            let (is_missing, has_ended) =
+                (refused.reason == Reason::RefNotFound.as_str(), refused.reason == Reason::CrlExpired.as_str());
+            // Nothing else is bound to be refused.
+            if is_missing || has_ended {
+                *named.entry(object.clone()).or_default() += 1;
+            }
             // A route goes on without the Services that aren't there, and a TlsSni with a revocation list past its end.
-            let goes_on = (object.kind == Kind::StreamRoute && bound.contains_key(&object))
-                || refused.reason == Reason::CrlExpired.as_str();
+            let goes_on = (is_missing && object.kind == Kind::StreamRoute && bound.contains_key(&object)) || has_ended;
             if !goes_on {
                 let refusal = Refusal {
                     at: revision.clone(),

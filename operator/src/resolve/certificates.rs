@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use streamgate_crds::{Reason, TlsSniSpec};
+use streamgate_proxy::tls::revocation::ExpiredList;
 
 use super::judgement::uses;
 use super::materials::{self, Found, copy_has, find, in_service};
@@ -23,39 +24,19 @@ pub(super) struct Looked {
     pub(super) expected_refusals: usize,
     /// Whether a proxy is bound to refuse the TlsSni for them.
     pub(super) is_refused: bool,
+    /// Whether some of the references have not been looked at yet, so that nothing can be said.
+    pub(super) is_pending: bool,
     /// When the passing of time alone changes something.
     pub(super) next_look: Option<Timestamp>,
 }
 
-/// Looks at what a TlsSni refers to; `None` while some of it has not been fetched yet.
-pub(super) fn look(
-    store: &Store,
-    gateway: &Arc<str>,
-    name: &Name,
-    spec: &TlsSniSpec,
-    now: Timestamp,
-) -> Option<Looked> {
+/// Looks at what a TlsSni refers to.
+pub(super) fn look(store: &Store, gateway: &Arc<str>, name: &Name, spec: &TlsSniSpec, now: Timestamp) -> Looked {
     let mut looked = Looked::default();
     for (material, usage) in uses(name, spec) {
         match find(store, &material, &usage, now) {
-            Found::Pending => return None,
-            Found::Good(Reading::Revocation(lists)) => {
-                for list in lists.iter() {
-                    looked.look_again(list.next_update, now);
-                    if list.next_update <= now {
-                        let message = format!(
-                            "{} `{}`: the revocation list of `{}` ended at {}, so that no client of that issuer is let in; \
-                             wanted a newer list",
-                            material.kind.as_str(),
-                            material.name.name,
-                            list.issuer,
-                            list.next_update
-                        );
-                        looked.faults.push(Fault { reason: Reason::CrlExpired, message });
-                        looked.expected_refusals += 1;
-                    }
-                }
-            }
+            Found::Pending => looked.is_pending = true,
+            Found::Good(Reading::Revocation(lists)) => looked.add_lists(&material, lists, now),
             Found::Good(_) => {}
             Found::Bad(fault) => {
                 looked.faults.push(fault);
@@ -63,6 +44,12 @@ pub(super) fn look(
                 let is_refused = !copy_has(store, &key, &usage);
                 looked.expected_refusals += usize::from(is_refused);
                 looked.is_refused |= is_refused;
+                // Those of the copy are in service.
+                if let Use::Revocation(file) = &usage
+                    && let Some(lists) = store.generated(&key).and_then(|copy| copy.revocation.get(file))
+                {
+                    looked.add_lists(&material, lists, now);
+                }
             }
         }
         if usage == Use::Certificate {
@@ -77,7 +64,7 @@ pub(super) fn look(
     looked.subject_alt_names.sort();
     looked.subject_alt_names.dedup();
     looked.subject_alt_names.truncate(MOST_NAMES);
-    Some(looked)
+    looked
 }
 
 impl Looked {
@@ -98,6 +85,22 @@ impl Looked {
                 if *not_after <= now { "ended" } else { "ends" },
             );
             self.warnings.push(Warning { reason: EXPIRES_SOON, message });
+        }
+    }
+
+    fn add_lists(&mut self, material: &MaterialKey, lists: &[ExpiredList], now: Timestamp) {
+        for ExpiredList { issuer, next_update } in lists {
+            self.look_again(*next_update, now);
+            if *next_update <= now {
+                let message = format!(
+                    "{} `{}`: the revocation list of `{issuer}` ended at {next_update}, so that no client of that issuer is \
+                     let in; wanted a newer list",
+                    material.kind.as_str(),
+                    material.name.name,
+                );
+                self.faults.push(Fault { reason: Reason::CrlExpired, message });
+                self.expected_refusals += 1;
+            }
         }
     }
 

@@ -2,7 +2,6 @@
 //! names that are lost are taken out.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use streamgate_crds::{Sni, TlsSni};
 
@@ -34,15 +33,15 @@ pub(super) fn left(store: &Store, key: &GeneratedKey, tls_sni: &TlsSni) -> Optio
 }
 
 /// What a copy refers to.
-fn referents(gateway: &Arc<str>, passed: &Passed) -> Vec<GeneratedKey> {
+fn referents(key: &GeneratedKey, passed: &Passed) -> Vec<GeneratedKey> {
+    let (Some(source), gateway) = (key.source(), &key.gateway) else { return Vec::new() };
     match passed {
         Passed::StreamRoute(services) => {
-            services.iter().map(|service| services::generated_key(gateway, service)).collect()
+            let names = services.iter().map(|service| Name::new(&source.namespace, &service.name));
+            names.map(|service| services::generated_key(gateway, &service)).collect()
         }
         Passed::TlsSni(tls_sni) => {
-            let metadata = &tls_sni.metadata;
-            let part = |part: &Option<String>| part.as_deref().unwrap_or_default().to_owned();
-            let name = Name::new(&part(&metadata.namespace), &part(&metadata.name));
+            let name = Name::new(&source.namespace, &source.name);
             let uses = judgement::uses(&name, &tls_sni.spec).into_iter();
             uses.map(|(material, _)| materials::generated_key(gateway, &material)).collect()
         }
@@ -56,9 +55,7 @@ impl Outcome {
         for key in &changed.objects {
             let referents = match (self.objects.get(key), store.generated(key)) {
                 (Some(Wanted::Content(wanted)), Some(copy)) if copy.fingerprint == *wanted => Vec::new(),
-                (Some(_), Some(copy)) => {
-                    copy.passed.as_ref().map(|passed| referents(&key.gateway, passed)).unwrap_or_default()
-                }
+                (Some(_), Some(copy)) => copy.passed.as_ref().map(|passed| referents(key, passed)).unwrap_or_default(),
                 (None, _) | (_, None) => Vec::new(),
             };
             due.insert(key.clone());

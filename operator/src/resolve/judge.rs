@@ -1,5 +1,6 @@
 //! What is resolved anew when StreamRoutes and TlsSnis have been judged.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use streamgate_crds::manifest::Manifest;
@@ -32,6 +33,24 @@ impl Outcome {
         self.forget_the_gone(store);
         self.pass_on_waiting(store, changed);
         self.unnoted.extend(self.ledger.unnoted().cloned());
+    }
+
+    /// Whether what was passed on of an object that can't be read is other than when it was judged.
+    pub(super) fn is_passed_otherwise(&self, store: &Store, written: &BTreeSet<GeneratedKey>) -> bool {
+        written.iter().any(|key| {
+            let index = self.gateways.iter().position(|gateway| *gateway == key.gateway);
+            let (Some(judged), Some(source)) = (index.and_then(|index| self.judged.get(index)), key.source()) else {
+                return false;
+            };
+            let kind = match source.folder {
+                Folder::StreamRoutes => Kind::StreamRoute,
+                Folder::TlsSnis => Kind::TlsSni,
+                Folder::Endpoints | Folder::Secrets | Folder::ConfigMaps => return false,
+            };
+            let object = ObjectRef { kind, namespace: source.namespace, name: source.name };
+            let passed = || store.generated(key).and_then(|copy| copy.passed.as_ref());
+            judged.unreadable.contains(&object) && judged.passed.get(&object) != passed()
+        })
     }
 
     /// Takes out what is wanted no more.
@@ -113,6 +132,7 @@ impl Outcome {
             none_refused || {
                 let object = objects::reference(kind, name);
                 judged.refusals.get(&object) == before.refusals.get(&object)
+                    && judged.passed.get(&object) == before.passed.get(&object)
             }
         };
         let tls_snis = judged

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use streamgate_crds::manifest::Manifest;
+use streamgate_crds::problem::Kind;
+use streamgate_crds::stream_route::ServiceRef;
 use streamgate_crds::tls_sni::ClientAuthMode;
 use streamgate_crds::{Admitted, ObjectRef, Objects, Policy, Reason, Refusal, StreamRoute, TlsSni, TlsSniSpec, admit};
 
 use super::attachments::Attachments;
-use crate::store::{Gateway, MaterialKey, MaterialKind, Name, Namespaces, Store, Use, Watched};
+use super::objects;
+use crate::store::{Gateway, MaterialKey, MaterialKind, Name, Namespaces, Passed, Store, Use, Watched};
 
 /// What was judged of one gateway.
 #[derive(Debug, Default)]
@@ -18,6 +21,8 @@ pub(super) struct Judged {
     pub(super) stream_routes: BTreeMap<Name, Arc<StreamRoute>>,
     /// Those that can't be read.
     pub(super) unreadable: BTreeSet<ObjectRef>,
+    /// What was passed on of those among them that take effect: what it refers to is in service.
+    pub(super) passed: BTreeMap<ObjectRef, Passed>,
     /// What was refused, by the object.
     pub(super) refusals: HashMap<ObjectRef, Vec<Refusal>>,
     /// The Services that routes refer to, and which routes.
@@ -37,14 +42,14 @@ pub(super) struct Used {
 
 impl Judged {
     pub(super) fn of(store: &Store, gateway: &Gateway) -> Self {
-        let objects = Objects {
+        let known = Objects {
             tls_snis: of_gateway(&store.tls_snis, &gateway.name),
             stream_routes: of_gateway(&store.stream_routes, &gateway.name),
         };
-        let Admitted { objects, refusals } = admit(&policy(store, gateway), objects);
+        let Admitted { objects: admitted, refusals } = admit(&policy(store, gateway), known);
         let mut judged = Self {
-            tls_snis: effective(&store.tls_snis, objects.tls_snis),
-            stream_routes: effective(&store.stream_routes, objects.stream_routes),
+            tls_snis: effective(&store.tls_snis, admitted.tls_snis),
+            stream_routes: effective(&store.stream_routes, admitted.stream_routes),
             ..Self::default()
         };
         for refusal in refusals {
@@ -52,9 +57,10 @@ impl Judged {
         }
         judged.add_unreadable(&store.stream_routes, gateway);
         judged.add_unreadable(&store.tls_snis, gateway);
+        judged.passed = judged.passed_of_unreadable(store, gateway);
         let (mut services, mut materials) = (BTreeMap::new(), BTreeMap::new());
-        for (name, route) in judged.stream_routes.iter().filter(|(_, route)| judged.is_read(&***route)) {
-            for service in &route.spec.upstream.services {
+        for name in judged.stream_routes.keys() {
+            for service in judged.services_of(name) {
                 let service = Name { namespace: Arc::clone(&name.namespace), name: service.name.as_str().into() };
                 let service = store.services.get_key_value(&service).map_or(service, |(known, _)| known.clone());
                 let by: &mut Vec<Name> = services.entry(service).or_default();
@@ -63,8 +69,8 @@ impl Judged {
                 }
             }
         }
-        for (name, tls_sni) in judged.tls_snis.iter().filter(|(_, tls_sni)| judged.is_read(&***tls_sni)) {
-            for (material, usage) in uses(name, &tls_sni.spec) {
+        for name in judged.tls_snis.keys() {
+            for (material, usage) in judged.uses_of(name) {
                 let used: &mut Used = materials.entry(material).or_default();
                 used.uses.insert(usage);
                 used.by.insert(name.clone());
@@ -88,8 +94,44 @@ impl Judged {
         }
     }
 
-    fn is_read<T: Manifest>(&self, object: &T) -> bool {
-        self.unreadable.is_empty() || !self.unreadable.contains(&object.reference())
+    fn passed_of_unreadable(&self, store: &Store, gateway: &Gateway) -> BTreeMap<ObjectRef, Passed> {
+        let gateway = gateway.name.as_str().into();
+        let passed = self.unreadable.iter().filter_map(|object| {
+            let key = objects::key(&gateway, objects::folder(object.kind), &objects::name(object));
+            Some((object.clone(), store.generated(&key)?.passed.clone()?))
+        });
+        passed.collect()
+    }
+
+    /// The Services that a route refers to; of one that can't be read, those that its copy does.
+    pub(super) fn services_of(&self, name: &Name) -> &[ServiceRef] {
+        if !self.is_unreadable(Kind::StreamRoute, name) {
+            return self.stream_routes.get(name).map_or(&[], |route| &route.spec.upstream.services);
+        }
+        match self.passed.get(&objects::reference(Kind::StreamRoute, name)) {
+            Some(Passed::StreamRoute(services)) => services,
+            _ => &[],
+        }
+    }
+
+    /// The TlsSni whose references are in service; of one that can't be read, its copy.
+    pub(super) fn tls_sni_in_service(&self, name: &Name) -> Option<&Arc<TlsSni>> {
+        if !self.is_unreadable(Kind::TlsSni, name) {
+            return self.tls_snis.get(name);
+        }
+        match self.passed.get(&objects::reference(Kind::TlsSni, name)) {
+            Some(Passed::TlsSni(tls_sni)) => Some(tls_sni),
+            _ => None,
+        }
+    }
+
+    /// What a TlsSni refers to; of one that can't be read, what its copy does.
+    pub(super) fn uses_of(&self, name: &Name) -> Vec<(MaterialKey, Use)> {
+        self.tls_sni_in_service(name).map(|tls_sni| uses(name, &tls_sni.spec)).unwrap_or_default()
+    }
+
+    pub(super) fn is_unreadable(&self, kind: Kind, name: &Name) -> bool {
+        !self.unreadable.is_empty() && self.unreadable.contains(&objects::reference(kind, name))
     }
 }
 

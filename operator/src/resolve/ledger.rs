@@ -33,6 +33,8 @@ pub(super) struct Seen<'a> {
     pub(super) generation: i64,
     pub(super) gateway: usize,
     pub(super) status: &'a Status,
+    /// Whether there is a generated object of it.
+    pub(super) is_passed_on: bool,
 }
 
 impl Ledger {
@@ -60,8 +62,8 @@ impl Ledger {
         self.0.retain(|object, _| is_there(object));
     }
 
-    /// Notes an object. What its status says is believed when it is seen for the first time, which is after a restart; another
-    /// generation begins anew, and so does what takes no effect.
+    /// Notes an object. What its status says is believed when it is seen for the first time, which is after a restart, if there
+    /// is anything that proxies can have; another generation begins anew, and so does what takes no effect.
     pub(super) fn note(&mut self, object: &ObjectRef, seen: &Seen<'_>, does_hold: bool, fleet: &Fleet) -> bool {
         let is_known = |entry: &Entry| {
             *entry.uid == *seen.uid && entry.generation == seen.generation && entry.gateway == seen.gateway
@@ -72,7 +74,7 @@ impl Ledger {
             *entry = Entry::new(seen);
         }
         if is_first {
-            entry.progress.was_programmed = was_programmed(seen);
+            entry.progress.was_programmed = seen.is_passed_on && was_programmed(seen);
         }
         if !does_hold {
             entry.progress = Progress::default();

@@ -10,6 +10,7 @@ use super::judgement::Judged;
 use super::ledger::Ledger;
 use super::services::Facts;
 use super::verdict::{Fault, Verdict};
+use crate::generated::Folder;
 use crate::programmed::Fleet;
 use crate::store::{Fingerprint, GeneratedKey, Name, Store, Touched};
 
@@ -96,11 +97,11 @@ impl Outcome {
             self.judged = store.gateways().iter().map(|_| Judged::default()).collect();
             self.fleets = store.gateways().iter().map(|_| Fleet::default()).collect();
         }
-        if touched.judgement || is_first {
+        if touched.judgement || is_first || self.is_passed_otherwise(store, &touched.generated) {
             self.judge(store, &mut changed);
         }
         self.renew(store, &touched.statuses, &mut changed);
-        for service in &touched.services {
+        for service in touched.services.iter().chain(&self.kept_services(&touched.generated)) {
             for index in 0..self.judged.len() {
                 self.resolve_service(store, index, service, &mut changed);
             }
@@ -114,6 +115,21 @@ impl Outcome {
             self.ask_proxies(&mut changed);
         }
         changed
+    }
+
+    /// Forgets what follows from the store, and not what is remembered of proxies: the next update with everything touched works
+    /// it out anew, so that what an unforeseen order of events has left behind is mended.
+    pub fn forget(&mut self) {
+        let Self { gateways, fleets, ledger, .. } = std::mem::take(self);
+        let judged = gateways.iter().map(|_| Judged::default()).collect();
+        *self = Self { gateways, judged, fleets, ledger, ..Self::default() };
+    }
+
+    /// Services whose endpoints stay as they are, for which it matters whether there are any.
+    fn kept_services(&self, written: &BTreeSet<GeneratedKey>) -> Vec<Name> {
+        let kept = written.iter().filter(|key| self.objects.get(*key) == Some(&Wanted::Kept));
+        let sources = kept.filter_map(GeneratedKey::source).filter(|source| source.folder == Folder::Endpoints);
+        sources.map(|source| Name::new(&source.namespace, &source.name)).collect()
     }
 
     /// When the passing of time alone changes something next.

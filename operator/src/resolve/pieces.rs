@@ -11,7 +11,7 @@ use super::ledger::Seen;
 use super::materials::material_of;
 use super::outcome::{Changed, Outcome, Wanted};
 use super::verdict::Verdict;
-use super::{certificates, copies, judgement, materials, objects, services};
+use super::{certificates, copies, materials, objects, services};
 use crate::generated::Folder;
 use crate::store::{GeneratedKey, MaterialKey, Name, Store, Touched};
 
@@ -41,8 +41,8 @@ impl Outcome {
             self.looks.iter().filter(|(_, look)| **look <= self.now).map(|(object, _)| objects::name(object)).collect();
         for name in late {
             for (index, judged) in self.judged.iter().enumerate() {
-                if let Some(tls_sni) = judged.tls_snis.get(&name) {
-                    due.extend(judgement::uses(&name, &tls_sni.spec).into_iter().map(|(material, _)| material));
+                if judged.tls_snis.contains_key(&name) {
+                    due.extend(judged.uses_of(&name).into_iter().map(|(material, _)| material));
                     tls_snis.insert((index, name.clone()));
                 }
             }
@@ -98,17 +98,23 @@ impl Outcome {
         let tls_sni = &Arc::clone(tls_sni);
         let object = objects::reference(Kind::TlsSni, name);
         let key = objects::key(&self.gateways[index], Folder::TlsSnis, name);
-        // Of one that stays as it is, its copy's references do too.
-        let looked = match self.manifests.get(&key) {
-            Some(Err(_)) => Some(Looked::default()),
-            _ => certificates::look(store, &self.gateways[index], name, &tls_sni.spec, self.now),
+        // Of one that stays as it is though it can be read, its copy's references do too.
+        let does_stay =
+            matches!(self.manifests.get(&key), Some(Err(_))) && !self.judged[index].unreadable.contains(&object);
+        let in_service = self.judged[index].tls_sni_in_service(name).filter(|_| !does_stay);
+        let looked = in_service.map_or_else(Looked::default, |in_service| {
+            certificates::look(store, &self.gateways[index], name, &in_service.spec, self.now)
+        });
+        // While something else is being fetched, too, the time of what is there comes.
+        match looked.next_look {
+            Some(next_look) => self.looks.insert(object.clone(), next_look),
+            None => self.looks.remove(&object),
         };
-        let Some(looked) = looked else {
+        if looked.is_pending {
             self.want(key.clone(), copies::kept(store, &key, name, tls_sni), changed);
-            self.looks.remove(&object);
             self.say(store, index, object, None, true, changed);
             return;
-        };
+        }
         let refusals = self.judged[index].refusals.get(&object).map_or(&[][..], Vec::as_slice);
         let manifest = self.manifests.get(&key);
         let does_hold = !matches!(manifest, Some(Err(_)));
@@ -117,9 +123,11 @@ impl Outcome {
             _ => copies::kept(store, &key, name, tls_sni),
         };
         let verdict = match manifest {
-            Some(Err(fault)) => {
-                Verdict { is_refused: store.generated(&key).is_none(), ..Verdict::not_accepted(fault.clone()) }
-            }
+            Some(Err(fault)) => Verdict {
+                expected_refusals: looked.expected_refusals,
+                is_refused: looked.is_refused || store.generated(&key).is_none(),
+                ..Verdict::not_accepted(fault.clone())
+            },
             _ => Verdict {
                 not_after: looked.not_after,
                 subject_alt_names: looked.subject_alt_names,
@@ -127,10 +135,6 @@ impl Outcome {
                 is_refused: looked.is_refused,
                 ..Verdict::new(Kind::TlsSni, true, refusals, &looked.faults)
             },
-        };
-        match looked.next_look {
-            Some(next_look) => self.looks.insert(object.clone(), next_look),
-            None => self.looks.remove(&object),
         };
         let before = self.warnings.remove(&object).unwrap_or_default();
         if before != looked.warnings {
@@ -175,13 +179,15 @@ impl Outcome {
 
     /// Says what is to be said of a route.
     pub(super) fn resolve_route(&mut self, store: &Store, index: usize, name: &Name, changed: &mut Changed) {
-        let Some(route) = self.judged[index].stream_routes.get(name) else { return };
+        if !self.judged[index].stream_routes.contains_key(name) {
+            return;
+        }
         let object = objects::reference(Kind::StreamRoute, name);
         let key = objects::key(&self.gateways[index], Folder::StreamRoutes, name);
         let mut faults = Vec::new();
         // What is the matter with a Service whichever the port, a proxy says once.
         let mut refused = BTreeSet::new();
-        for reference in &route.spec.upstream.services {
+        for reference in self.judged[index].services_of(name) {
             let service = Name { namespace: Arc::clone(&name.namespace), name: reference.name.as_str().into() };
             if let Some(found) = self.facts.get(&(index, service)).and_then(|facts| facts.fault(reference)) {
                 if found.is_refused {
@@ -192,7 +198,11 @@ impl Outcome {
         }
         let refusals = self.judged[index].refusals.get(&object).map_or(&[][..], Vec::as_slice);
         let (verdict, does_hold) = match self.manifests.get(&key) {
-            Some(Err(fault)) => (Verdict::not_accepted(fault.clone()), false),
+            Some(Err(fault)) => {
+                // Only of one that can't be read are these what its copy refers to.
+                let expected_refusals = if self.judged[index].unreadable.contains(&object) { refused.len() } else { 0 };
+                (Verdict { expected_refusals, ..Verdict::not_accepted(fault.clone()) }, false)
+            }
             _ => {
                 let verdict = Verdict::new(Kind::StreamRoute, true, refusals, &faults);
                 (Verdict { expected_refusals: refused.len(), ..verdict }, true)
@@ -255,7 +265,9 @@ impl Outcome {
             Kind::TlsSni => store.tls_snis.get(&name).map(|seen| (&seen.uid, seen.generation, &seen.status)),
         };
         let Some((uid, generation, status)) = seen else { return false };
-        let seen = Seen { uid, generation, gateway: index, status };
+        let key = objects::key(&self.gateways[index], objects::folder(object.kind), &name);
+        let is_passed_on = store.generated(&key).is_some();
+        let seen = Seen { uid, generation, gateway: index, status, is_passed_on };
         let is_other = self.ledger.note(object, &seen, does_hold, &self.fleets[index]);
         if does_hold && self.ledger.get(object).is_some_and(|entry| entry.progress.needed.is_none()) {
             self.unnoted.insert(object.clone());

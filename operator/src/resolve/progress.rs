@@ -9,7 +9,7 @@ use streamgate_crds::problem::Kind;
 
 use super::materials::{Found, find};
 use super::outcome::{Changed, Outcome, Wanted};
-use super::{judgement, materials, objects, services};
+use super::{materials, objects, services};
 use crate::generated::Folder;
 use crate::programmed::{Bound, Fleet};
 use crate::report::Revision;
@@ -65,14 +65,14 @@ impl Outcome {
             Kind::StreamRoute => judged.attachments.of_route(&name),
         };
         if object.kind == Kind::StreamRoute {
-            for service in &judged.stream_routes.get(&name)?.spec.upstream.services {
+            for service in judged.services_of(&name) {
                 let service = Name { namespace: Arc::clone(&name.namespace), name: service.name.as_str().into() };
                 self.add_need(store, &services::generated_key(gateway, &service), &mut needed)?;
             }
         }
         for tls_sni in tls_snis {
             self.add_need(store, &objects::key(gateway, Folder::TlsSnis, tls_sni), &mut needed)?;
-            for (material, usage) in judgement::uses(tls_sni, &judged.tls_snis.get(tls_sni)?.spec) {
+            for (material, usage) in judged.uses_of(tls_sni) {
                 if matches!(find(store, &material, &usage, self.now), Found::Pending) {
                     return None;
                 }

@@ -96,6 +96,7 @@ pub(super) fn resolve(store: &Store, gateway: &Gateway, name: &Name) -> Resolved
             name.name
         );
         facts.fault = Some(Fault { reason: Reason::TooLarge, message });
+        facts.is_left_out = store.generated(&generated_key(&gateway.name.as_str().into(), name)).is_none();
         return Resolved { facts, wanted: Some(Wanted::Kept) };
     }
     let file = Fingerprint::of(text.as_bytes());

@@ -29,6 +29,7 @@ mod programmed;
 mod properties;
 mod services;
 mod statuses;
+mod unreadable;
 mod validity;
 
 const NOW: &str = "2026-06-01T00:00:00Z";

@@ -12,7 +12,7 @@ use super::done::Done;
 use super::pulses::{NO_LEASE, Proxy};
 use super::{Operator, ROUND};
 use crate::generated;
-use crate::store::Change;
+use crate::store::{Change, Touched};
 use crate::write::{Failure, in_time, objects};
 
 impl Operator {
@@ -73,6 +73,9 @@ impl Operator {
             return;
         }
         if self.rounds.is_multiple_of(ROUNDS_TO_ALL) {
+            self.outcome.forget();
+            self.touched.merge(Touched::everything());
+            self.settle();
             self.push_everything();
         }
         for (proxy, version) in self.pulses.abandoned(now) {
@@ -97,5 +100,5 @@ impl Operator {
     }
 }
 
-/// How many rounds there are to one in which everything is looked at.
+/// How many rounds there are to one in which everything is worked out anew and looked at; lost copies are looked for again too.
 const ROUNDS_TO_ALL: u32 = 10;

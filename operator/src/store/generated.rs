@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::ObjectMeta;
 use streamgate_crds::manifest;
+use streamgate_crds::stream_route::ServiceRef;
 use streamgate_crds::{StreamRoute, TlsSni};
+use streamgate_proxy::tls::revocation::{ExpiredList, RevocationLists};
 
 use super::material::Certificate;
-use super::{Fingerprint, MaterialKind, Name};
+use super::{Fingerprint, MaterialKind};
 use crate::generated::{FOLDER_LABEL, Folder, MANAGED_BY, Source};
 use crate::report::ResourceVersion;
 
@@ -50,6 +53,8 @@ pub struct Generated {
     pub files: BTreeMap<Box<str>, Fingerprint>,
     /// The certificate in `tls.crt`, where it can be used.
     pub certificate: Option<Arc<Certificate>>,
+    /// The revocation lists in each of its keys that has some, by when they end.
+    pub revocation: BTreeMap<Box<str>, Arc<[ExpiredList]>>,
     /// What was passed on, where that is a StreamRoute or TlsSni that can be read.
     pub passed: Option<Passed>,
 }
@@ -57,8 +62,8 @@ pub struct Generated {
 /// A StreamRoute or TlsSni that was passed on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Passed {
-    /// Of a StreamRoute the Services that it refers to.
-    StreamRoute(Box<[Name]>),
+    /// Of a StreamRoute the Services that it refers to, which are of its namespace.
+    StreamRoute(Arc<[ServiceRef]>),
     /// A TlsSni.
     TlsSni(Arc<TlsSni>),
 }
@@ -71,8 +76,7 @@ impl Passed {
         match source.folder {
             Folder::StreamRoutes => {
                 let route: StreamRoute = manifest::read("", namespace, name, text).ok()?;
-                let services = route.spec.upstream.services.iter();
-                Some(Self::StreamRoute(services.map(|service| Name::new(namespace, &service.name)).collect()))
+                Some(Self::StreamRoute(route.spec.upstream.services.into()))
             }
             Folder::TlsSnis => Some(Self::TlsSni(Arc::new(manifest::read("", namespace, name, text).ok()?))),
             Folder::Endpoints | Folder::Secrets | Folder::ConfigMaps => None,
@@ -87,13 +91,15 @@ impl Generated {
         let others = config_map.binary_data.iter().flatten().map(|(key, value)| (key.as_str(), value.0.as_slice()));
         let files = || texts.clone().chain(others.clone());
         let source = config_map.metadata.name.as_deref().and_then(Source::parse);
+        let is_of_files = source.as_ref().is_some_and(|source| source.folder.is_of_files());
+        let revocation = files().filter(|_| !is_of_files).filter_map(|(key, value)| revocation(key, value)).collect();
         let passed = source.and_then(|source| {
             let file_name = source.file_name();
             let (_, file) = files().find(|(key, _)| *key == file_name)?;
             Passed::read(&source, file)
         });
         let files = files().map(|(key, value)| (key.into(), Fingerprint::of(value))).collect();
-        Some(Self { passed, ..Self::new(&config_map.metadata, files, None)? })
+        Some(Self { revocation, passed, ..Self::new(&config_map.metadata, files, None)? })
     }
 
     /// A generated Secret; `None` where its resourceVersion is none. Its contents are the caller's to wipe.
@@ -103,7 +109,9 @@ impl Generated {
         let file = |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map(|value| value.0.as_slice());
         let certificate = file("tls.crt").zip(file("tls.key"));
         let certificate = certificate.and_then(|(certificate, key)| Certificate::read(certificate, key).ok());
-        Self::new(&secret.metadata, files, certificate.map(Arc::new))
+        let others = secret.data.iter().flatten().filter(|(key, _)| *key != "tls.key");
+        let revocation = others.filter_map(|(key, value)| revocation(key, &value.0)).collect();
+        Some(Self { revocation, ..Self::new(&secret.metadata, files, certificate.map(Arc::new))? })
     }
 
     fn new(
@@ -122,6 +130,12 @@ impl Generated {
         }
         let fingerprint = Fingerprint::of_files(all);
         let files = if folder.is_some_and(Folder::is_of_files) { BTreeMap::new() } else { files };
-        Some(Self { version, fingerprint, is_labelled, files, certificate, passed: None })
+        Some(Self { version, fingerprint, is_labelled, files, certificate, revocation: BTreeMap::new(), passed: None })
     }
+}
+
+/// A key with the revocation lists in its file, if there are any.
+fn revocation(key: &str, file: &[u8]) -> Option<(Box<str>, Arc<[ExpiredList]>)> {
+    let lists = RevocationLists::read(key, file).ok()?;
+    Some((key.into(), lists.expired(Timestamp::MAX).collect()))
 }

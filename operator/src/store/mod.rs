@@ -227,7 +227,8 @@ impl Store {
         touched.services = services;
     }
 
-    /// Takes note of where the proxies are by now, and of how they are reached: the Services that have an endpoint where one came or went.
+    /// Takes note of where the proxies are by now, and of how they are reached: the Services that lead to where one came or
+    /// went.
     fn move_proxies(&mut self) -> Vec<Name> {
         let slices = self.gateways.iter().flat_map(|gateway| self.slices_of(&gateway.service));
         let addresses = slices.flat_map(|(_, slice)| slice.entries.iter()).map(|entry| entry.address);
@@ -238,7 +239,12 @@ impl Store {
         self.proxy_addresses = addresses;
         let is_moved = |slice: &Slice| slice.entries.iter().any(|entry| moved.contains(&entry.address));
         let touched = self.slices.iter().filter(|(_, slices)| !moved.is_empty() && slices.values().any(is_moved));
-        touched.map(|(service, _)| service.clone()).collect()
+        let leads_there = |service: &Service| {
+            let address = service.external_name.as_deref().and_then(|host| host.parse::<IpAddr>().ok());
+            address.is_some_and(|address| moved.contains(&address.to_canonical()))
+        };
+        let external = self.services.iter().filter(|(_, service)| leads_there(service)).map(|(service, _)| service);
+        touched.map(|(service, _)| service).chain(external).cloned().collect()
     }
 
     /// Lets go of names that nothing has any more; cheap enough for once in a while.

@@ -49,3 +49,19 @@ pub(super) fn credentials(names: &[&str], from: i32, to: i32) -> [(&'static str,
     // A test's few texts may as well stay.
     [("tls.crt", certificate.leak()), ("tls.key", key.serialize_pem().leak())]
 }
+
+/// A revocation list that ends on the first of January of this year.
+pub(super) fn revocation_list(until: i32) -> &'static str {
+    let mut parameters = rcgen::CertificateParams::new(vec![]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let issuer = rcgen::Issuer::new(parameters, rcgen::KeyPair::generate().unwrap());
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2021, 1, 1),
+        next_update: rcgen::date_time_ymd(until, 1, 1),
+        crl_number: rcgen::SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![],
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    list.signed_by(&issuer).unwrap().pem().unwrap().leak()
+}

@@ -132,6 +132,10 @@ fn what_follows_in_the_same_generation_changes_nothing() {
         cluster.rest();
         assert_eq!((told(&cluster), programmed(&cluster).as_str()), (vec![], TRUE), "{pods:?}");
     }
+    cluster.outcome.forget();
+    cluster.touched = Touched::everything();
+    cluster.rest();
+    assert_eq!((told(&cluster), programmed(&cluster).as_str()), (vec![], TRUE));
     cluster.restart();
     assert_eq!((told(&cluster), programmed(&cluster).as_str()), (vec![], TRUE));
 }
@@ -283,6 +287,17 @@ fn after_a_restart_what_was_pending_is_judged_by_what_is_there() {
     cluster.restart();
     assert_eq!(programmed(&cluster), PENDING);
     all_report(&mut cluster, &["proxy-0"]);
+    assert_eq!(programmed(&cluster), TRUE);
+}
+
+#[test]
+fn after_a_restart_what_was_programmed_and_is_there_no_more_is_programmed_anew() {
+    let mut cluster = with_two_proxies();
+    cluster.files.clear();
+    cluster.store.generated.clear();
+    cluster.restart();
+    assert_eq!(programmed(&cluster), PENDING);
+    all_report(&mut cluster, &["proxy-0", "proxy-1"]);
     assert_eq!(programmed(&cluster), TRUE);
 }
 

@@ -156,6 +156,11 @@ proptest! {
         prop_assert_eq!(whole.next_look(), cluster.outcome.next_look());
         prop_assert_eq!(whole.all_writes(&cluster.store), []);
         prop_assert_eq!(whole.all_statuses(&cluster.store, cluster.now), BTreeMap::new());
+        cluster.outcome.forget();
+        cluster.touched = Touched::everything();
+        cluster.rest();
+        prop_assert_eq!((&cluster.written, &cluster.told), (&vec![], &vec![]));
+        prop_assert_eq!(&whole.verdicts, &cluster.outcome.verdicts);
         cluster.restart();
         prop_assert_eq!((&cluster.written, &cluster.told), (&vec![], &vec![]));
     }

@@ -198,6 +198,19 @@ fn a_proxy_is_no_broker_whoever_says_so() {
 }
 
 #[test]
+fn an_address_in_place_of_a_dns_name_is_left_out_once_it_is_the_gateways_own() {
+    let mut cluster = Cluster::with_acme();
+    cluster.service("acme/broker", json!({"type": "ExternalName", "externalName": "192.0.2.9"}));
+    cluster.route("acme/devices", json!({"upstream": {"services": [{"name": "broker", "port": 1883}]}}));
+    cluster.rest();
+    assert_eq!(endpoints(&cluster, ServicePort::Number(1883)), ["192.0.2.9:1883"]);
+    cluster.service("streamgate-system/gateway", json!({"externalIPs": ["192.0.2.9"], "ports": [{"port": 8883}]}));
+    cluster.rest();
+    assert_eq!(cluster.written, ["delete endpoints.acme.broker"]);
+    assert_eq!(cluster.conditions(&route_ref("acme/devices"))[1], "ResolvedRefs=False: UpstreamDenied");
+}
+
+#[test]
 fn ports_that_are_none_of_tcp_are_none() {
     let mut cluster = Cluster::with_acme();
     cluster.service("acme/broker", json!({"ports": [{"name": "mqtt", "port": 1883, "protocol": "UDP"}]}));

@@ -118,3 +118,53 @@ fn a_refusal_that_is_heard_of_before_what_it_is_for_is_judged_again() {
     cluster.rest();
     assert_eq!(programmed(&cluster), TRUE);
 }
+
+#[test]
+fn what_else_is_refused_of_a_route_without_its_service_is_told() {
+    for reason in ["Invalid", "NoMatchingListener", "Conflicted"] {
+        let mut cluster = with_two_proxies();
+        cluster.apply(Change::Service(name("acme/broker"), None));
+        cluster.rest();
+        let missing = refused("StreamRoute", "acme/devices", "RefNotFound");
+        let named = vec![missing, refused("StreamRoute", "acme/devices", reason)];
+        let report = Report { refused_count: 2, refused: named, ..cluster.applied() };
+        cluster.report("proxy-1", Some(report), false);
+        cluster.rest();
+        assert_eq!(programmed(&cluster), "Programmed=False: Refused", "{reason}");
+    }
+}
+
+#[test]
+fn a_refusal_for_another_reason_takes_no_place_of_one_that_is_bound_to_be() {
+    let mut cluster = with_two_proxies();
+    cluster.route("globex/other", json!({"upstream": {"services": [{"name": "none", "port": 1}]}}));
+    change_route(&mut cluster);
+    let named = vec![refused("StreamRoute", "globex/other", "Invalid")];
+    for pod in ["proxy-0", "proxy-1"] {
+        let report = Report { refused_count: 2, refused: named.clone(), ..cluster.applied() };
+        cluster.report(pod, Some(report), false);
+    }
+    cluster.rest();
+    assert_eq!(programmed(&cluster), TRUE);
+}
+
+#[test]
+fn endpoints_that_never_fitted_an_object_are_bound_to_be_refused_until_there_are_some() {
+    let mut cluster = Cluster::with_acme();
+    let key = cluster.store.generated.keys().find(|key| &*key.name == "endpoints.acme.broker").unwrap().clone();
+    let copy = cluster.store.generated(&key).unwrap().clone();
+    let many: Vec<Value> = (0..20_000)
+        .map(|each| pod(&format!("broker-{each}"), &format!("10.1.{}.{}", each / 250, each % 250)))
+        .collect();
+    cluster.slice("acme/broker-1", "broker", json!([{"name": "mqtt", "port": 1883}]), many.into());
+    cluster.rest();
+    let expected = |cluster: &Cluster| cluster.outcome.verdicts[&object()].expected_refusals;
+    assert_eq!(expected(&cluster), 0, "those before them are there");
+    let version = cluster.version();
+    cluster.apply(Change::Generated(key.clone(), version, None));
+    cluster.rest();
+    assert_eq!(expected(&cluster), 1);
+    cluster.apply(Change::Found(key, Some(copy)));
+    cluster.rest();
+    assert_eq!(expected(&cluster), 0);
+}
