@@ -50,6 +50,19 @@
 {{- end -}}
 {{- end }}
 
+{{/* Whether a Service of its type has all that is said of it. */}}
+{{- define "streamgate.validate.service" -}}
+{{- $service := (include "streamgate.gateway.values" . | fromYaml).service -}}
+{{- range $word := list "loadBalancerClass" "loadBalancerSourceRanges" -}}
+{{- if and (get $service $word) (ne $service.type "LoadBalancer") -}}
+{{- fail (printf "gateways.%s.service: found %s, and type %s; wanted type LoadBalancer, or no %s" $.name $word $service.type $word) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $service.externalTrafficPolicy (eq $service.type "ClusterIP") -}}
+{{- fail (printf "gateways.%s.service: found externalTrafficPolicy, and type ClusterIP; wanted type NodePort or LoadBalancer, or no externalTrafficPolicy" .name) -}}
+{{- end -}}
+{{- end }}
+
 {{/* Whether the Service's addresses lead to something. */}}
 {{- define "streamgate.validate.families" -}}
 {{- $service := (include "streamgate.gateway.values" . | fromYaml).service -}}

@@ -1,6 +1,6 @@
 //! What a user does: kubectl and helm.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,6 +27,13 @@ impl Kube {
     /// The same; it may fail.
     pub(crate) fn try_kubectl(&self, line: &str) -> Result<Output> {
         process::run(self.command("kubectl", line), LONG)
+    }
+
+    /// The same as [`Kube::kubectl`], typed in a folder.
+    pub(crate) fn kubectl_in(&self, folder: &Path, line: &str) -> Result<String> {
+        let mut command = self.command("kubectl", line);
+        command.current_dir(folder);
+        Ok(process::run(command, LONG)?.succeeded(line)?.text())
     }
 
     /// kubectl with words that may have spaces in them.
@@ -65,6 +72,13 @@ impl Kube {
     pub(crate) fn try_apply(&self, manifests: &str) -> Result<Output> {
         let command = self.command("kubectl", "apply -f -");
         process::run_with_input(command, manifests.as_bytes(), Some(""), LONG)
+    }
+
+    /// `kubectl apply --server-side` by a name: another who applies the object takes nothing of it away.
+    pub(crate) fn apply_as(&self, manager: &str, manifests: &str) -> Result<()> {
+        let command = self.command("kubectl", &format!("apply --server-side --field-manager={manager} -f -"));
+        process::run_with_input(command, manifests.as_bytes(), Some(""), LONG)?.succeeded("kubectl apply")?;
+        Ok(())
     }
 
     /// Waits as a user does, who then goes on at once.

@@ -83,5 +83,6 @@ fn given(kubeconfig: PathBuf) -> Result<Site> {
         next_tag: text("E2E_NEXT_TAG")?,
         mosquitto: text("E2E_MOSQUITTO_IMAGE")?,
     };
-    Site::new(kubeconfig, machine, images)
+    // Some commands run in other folders.
+    Site::new(std::path::absolute(kubeconfig)?, machine, images)
 }

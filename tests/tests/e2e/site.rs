@@ -1,8 +1,10 @@
 //! A site as its people set it up: the platform's engineer installs streamgate, two tenants apply the examples, and a third
 //! has a fleet.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use streamgate_tests::pki::{CertificateAuthority, Credentials};
 use streamgate_tests::tls_client::TlsClient;
-use streamgate_tests::{wait, workspace};
+use streamgate_tests::{process, wait, workspace};
+use tempfile::TempDir;
 
 use crate::fleet::{Fleet, Terms};
 use crate::kube::{CHART, Kube, name};
@@ -101,7 +104,8 @@ impl Site {
         Ok(())
     }
 
-    /// The site's values with others over them, as YAML, of which JSON is a part.
+    /// The site's values with others over them, as YAML, of which JSON is a part. The tests ask the admin ports by way of the
+    /// API server, which is anywhere.
     pub(crate) fn values(&self, further: &str) -> Result<String> {
         let (repository, tag) = &self.images.product;
         let mosquitto = &self.images.mosquitto;
@@ -109,6 +113,7 @@ impl Site {
             "
 image: {{registry: '', repository: {repository}, tag: '{tag}', pullPolicy: IfNotPresent}}
 test: {{image: {mosquitto}}}
+networkPolicy: {{adminFrom: [{{ipBlock: {{cidr: 0.0.0.0/0}}}}]}}
 gateways:
   default:
     replicas: 2
@@ -182,10 +187,11 @@ gateways:
 
     // --- the tenants
 
-    /// A namespace that says whose it is.
+    /// A namespace that says whose it is, whoever applies it besides.
     pub(crate) fn namespace(&self, namespace: &str) -> Result<()> {
         let metadata = json!({"name": namespace, "labels": {MADE_BY: TESTS}});
-        self.kube.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}).to_string())
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+        self.kube.apply_as(TESTS, &namespace.to_string())
     }
 
     /// A Secret with a server's certificate.
@@ -217,7 +223,7 @@ gateways:
         self.kube.apply(&secret.to_string())
     }
 
-    /// What `examples/kubernetes` wants to have first, then all that lies there, and the time until it is in effect.
+    /// What the two tenants of `examples/` refer to, then `kubectl apply -f examples/`, and the time until it is in effect.
     pub(crate) fn apply_examples(&self) -> Result<Duration> {
         let tenants = [
             ("acme", "devices", "devices.acme.example", &self.acme),
@@ -228,16 +234,29 @@ gateways:
             self.tls_secret(namespace, &format!("{name}-tls"), &self.public.server(&[server_name])?)?;
             self.ca_config_map(namespace, &format!("{name}-ca"), authority)?;
         }
+        let checkout = self.checkout()?;
         let start = Instant::now();
+        self.kube.kubectl_in(checkout.path(), "apply -f examples/")?;
         for (namespace, name, ..) in tenants {
-            let file = workspace().join(format!("examples/kubernetes/{namespace}.yaml"));
-            self.kube.apply(&self.with_mosquitto(&std::fs::read_to_string(file)?))?;
             self.kube.wait_for_condition(namespace, &format!("streamroute/{name} tlssni/{name}"), "Programmed")?;
         }
         let took = start.elapsed();
         self.kube.wait_for_rollout("acme", "statefulset/broker")?;
         self.kube.wait_for_rollout("globex", "deployment/broker")?;
         Ok(took)
+    }
+
+    /// A folder with all of `examples/`, where the tenants' brokers are of the image of mosquitto that this cluster has.
+    pub(crate) fn checkout(&self) -> Result<TempDir> {
+        let checkout = tempfile::tempdir()?;
+        let mut copy = Command::new("cp");
+        copy.arg("-r").args([workspace().join("examples").as_path(), checkout.path()]);
+        process::run(copy, Duration::from_mins(1))?.succeeded("cp -r examples")?;
+        for tenant in ["acme.yaml", "globex.yaml"] {
+            let file = checkout.path().join("examples").join(tenant);
+            fs::write(&file, self.with_mosquitto(&fs::read_to_string(&file)?))?;
+        }
+        Ok(checkout)
     }
 
     /// A manifest with the image of mosquitto that this cluster has.

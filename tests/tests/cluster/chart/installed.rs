@@ -91,7 +91,20 @@ fn a_release_is_installed_and_upgraded_under_a_leader_who_goes_on_and_uninstalle
     ensure!(operator.leads());
     ensure!(operator.stop()?.success());
 
+    let definition = || release.cluster.json(&["get", "crd", "tlssnis.streamgate.dev"]);
+    let description = "/spec/versions/0/schema/openAPIV3Schema/description";
+    let mut older = definition()?;
+    let own = older.pointer(description).cloned().context("a description")?;
+    *older.pointer_mut(description).context("a description")? = "of an older chart".into();
+    for field in ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp"] {
+        older["metadata"].as_object_mut().context("metadata")?.remove(field);
+    }
+    // By Helm's name, so that nobody else has a part in it.
+    let apply = ["apply", "--server-side", "--field-manager=helm", "-f", "-"];
+    release.cluster.kubectl(&apply, Some(&older.to_string()))?.succeeded("kubectl apply")?;
+    ensure!(definition()?.pointer(description).is_some_and(|it| it == "of an older chart"));
     release.upgrade("{crds: {keep: false}}")?;
+    ensure!(definition()?.pointer(description) == Some(&own), "helm upgrade leaves the definitions as they were");
     let gone = wait::until("the end of the gateway that is left out", EVENTUALLY, || {
         let left = release.cluster.json(&["get", "namespace", "streamgate-other"]);
         left.is_err().then_some(())

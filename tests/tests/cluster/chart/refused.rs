@@ -30,6 +30,18 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
             "gatewayDefaults: {service: {type: ClusterIP}, listeners: [{name: a, protocol: MQTT, port: 1883, nodePort: 31883}]}",
             "wanted service.type NodePort or LoadBalancer",
         ),
+        (
+            "gatewayDefaults: {service: {type: NodePort, loadBalancerClass: a}}",
+            "gateways.default.service: found loadBalancerClass, and type NodePort; wanted type LoadBalancer",
+        ),
+        (
+            "gatewayDefaults: {service: {type: ClusterIP, loadBalancerSourceRanges: [192.0.2.0/24]}}",
+            "found loadBalancerSourceRanges, and type ClusterIP; wanted type LoadBalancer",
+        ),
+        (
+            "gatewayDefaults: {service: {type: ClusterIP, externalTrafficPolicy: Local}}",
+            "found externalTrafficPolicy, and type ClusterIP; wanted type NodePort or LoadBalancer",
+        ),
         ("gatewayDefaults: {autoscaling: {enabled: true, minReplicas: 11}}", "found minReplicas above maxReplicas"),
         (
             "gateways: {default: {configSize: 225Mi}}",
@@ -80,6 +92,8 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
 fn the_same_values_without_their_fault_are_taken() -> Result<()> {
     for values in [
         "gateways: {main: {}}",
+        "enabled: true",
+        "gatewayDefaults: {service: {type: NodePort, externalTrafficPolicy: Local}}",
         "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 1024}]}",
         "gatewayDefaults: {configSize: 224Mi}",
         "gateways: {default: {replicas: null}}",

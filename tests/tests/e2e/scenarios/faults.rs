@@ -153,7 +153,7 @@ fn unharmed(site: &Site, does: impl FnOnce() -> Result<()>) -> Result<()> {
     let fleet = site.start_fleet(DEVICES)?;
     let start = Instant::now();
     does()?;
-    site.wait_until_all_is_true(&[FLEET])?;
+    site.wait_until_all_is_true(&[FLEET, "acme", "globex"])?;
     let happened = fleet.since(start);
     ensure!(happened.is_nothing(), "devices noticed it: {happened:?}");
     Ok(())

@@ -18,14 +18,8 @@ const PAGES: [&str; 4] = ["docs/quickstart.md", "docs/operations.md", "docs/inst
 
 /// The lines that are about kind's own cluster, or pull an image, are passed over: this cluster has the images.
 pub(crate) fn what_the_pages_have_their_readers_type_works(site: &Site, measured: &mut Measured) -> Result<()> {
-    let checkout = tempfile::tempdir()?;
+    let checkout = site.checkout()?;
     symlink(workspace().join("charts"), checkout.path().join("charts"))?;
-    let examples = checkout.path().join("examples/kubernetes");
-    fs::create_dir_all(&examples)?;
-    for entry in fs::read_dir(workspace().join("examples/kubernetes"))? {
-        let entry = entry?;
-        fs::write(examples.join(entry.file_name()), site.with_mosquitto(&fs::read_to_string(entry.path())?))?;
-    }
     let mut script = PREPARE.to_owned();
     for page in PAGES {
         let blocks = Page::read(page)?.blocks()?.into_iter().filter(|block| block.kind == Kind::ClusterShell);
@@ -40,7 +34,8 @@ pub(crate) fn what_the_pages_have_their_readers_type_works(site: &Site, measured
     let nothing = Afterwards::new(|| {
         let line = format!("uninstall streamgate --namespace {SYSTEM} --ignore-not-found --wait --timeout 3m");
         site.kube.helm(&line, "")?;
-        site.kube.kubectl(&format!("delete namespace {GATEWAY} acme --ignore-not-found --wait=true --timeout=120s"))?;
+        let line = format!("delete namespace {GATEWAY} acme globex --ignore-not-found --wait=true --timeout=120s");
+        site.kube.kubectl(&line)?;
         Ok(())
     });
     let start = Instant::now();

@@ -12,28 +12,13 @@ use crate::measured::Measured;
 use crate::scenarios::proxies::wait_until_two_proxies_are_left;
 use crate::site::{FLEET, GATEWAY, SYSTEM, Site};
 
-/// `helm upgrade` with other values, then with another image: devices go on.
+/// `helm upgrade` with other values, then with another image, then `helm rollback`: devices go on.
 pub(crate) fn devices_go_on_through_upgrades(site: &Site, measured: &mut Measured) -> Result<()> {
     let as_before = Afterwards::new(|| site.install(""));
-    for (what, values) in [
-        ("values", "gateways: {default: {drainTime: 8s, podAnnotations: {changed: 'yes'}}}".to_owned()),
-        ("image", format!("image: {{tag: '{}'}}", site.images.next_tag)),
-    ] {
-        let fleet = site.start_fleet(100)?;
-        let start = Instant::now();
-        site.install(&values)?;
-        wait_until_two_proxies_are_left(site)?;
-        fleet.wait_until_whole()?;
-        let happened = fleet.since(start);
-        ensure!(
-            happened.refused.is_empty() && happened.failed.is_empty(),
-            "helm upgrade with another {what}: {happened:?}"
-        );
-        ensure!(happened.departed.len() == 100, "helm upgrade with another {what}: not all proxies were replaced");
-        measured
-            .seconds(format!("helm upgrade with another {what}: the longest gap of a device"), happened.longest_gap);
-        site.wait_until_all_is_true(&["acme", "globex", FLEET])?;
-    }
+    let changed = "gateways: {default: {drainTime: 8s, podAnnotations: {changed: 'yes'}}}";
+    devices_go_on(site, measured, "helm upgrade with other values", || site.install(changed))?;
+    let image = format!("image: {{tag: '{}'}}", site.images.next_tag);
+    devices_go_on(site, measured, "helm upgrade with another image", || site.install(&image))?;
     // The sidecar is an init container.
     let fields = "jsonpath={.items[*].spec['initContainers','containers'][*].image}";
     let images =
@@ -41,7 +26,24 @@ pub(crate) fn devices_go_on_through_upgrades(site: &Site, measured: &mut Measure
     let images: Vec<_> = images.split_whitespace().collect();
     // Two proxies with a sidecar each, and two operators.
     ensure!(images.len() >= 6 && images.iter().all(|image| image.ends_with(&site.images.next_tag)), "{images:?}");
+    devices_go_on(site, measured, "helm rollback", || {
+        site.kube.helm(&format!("rollback streamgate --namespace {SYSTEM} --wait --timeout 4m"), "").map(|_| ())
+    })?;
     as_before.now()
+}
+
+/// Does something that replaces all proxies, under devices of which none is refused.
+fn devices_go_on(site: &Site, measured: &mut Measured, what: &str, does: impl FnOnce() -> Result<()>) -> Result<()> {
+    let fleet = site.start_fleet(100)?;
+    let start = Instant::now();
+    does()?;
+    wait_until_two_proxies_are_left(site)?;
+    fleet.wait_until_whole()?;
+    let happened = fleet.since(start);
+    ensure!(happened.refused.is_empty() && happened.failed.is_empty(), "{what}: {happened:?}");
+    ensure!(happened.departed.len() == 100, "{what}: not all proxies were replaced");
+    measured.seconds(format!("{what}: the longest gap of a device"), happened.longest_gap);
+    site.wait_until_all_is_true(&["acme", "globex", FLEET])
 }
 
 /// `helm test`.
