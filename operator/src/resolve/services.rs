@@ -90,13 +90,14 @@ pub(super) fn resolve(store: &Store, gateway: &Gateway, name: &Name) -> Resolved
         facts.fault = Some(Fault { reason: Reason::UpstreamDenied, message });
     }
     if text.len() > MOST_BYTES {
+        facts.is_left_out = store.generated(&generated_key(&gateway.name.as_str().into(), name)).is_none();
+        let instead = if facts.is_left_out { "none of them is" } else { "those before them are" };
         let message = format!(
-            "Service `{}`: its endpoints take more than {MOST_BYTES} bytes, so that those before them are used; wanted \
-             several Services with fewer endpoints each",
+            "Service `{}`: its endpoints take more than {MOST_BYTES} bytes, so that {instead} used; wanted several Services \
+             with fewer endpoints each",
             name.name
         );
         facts.fault = Some(Fault { reason: Reason::TooLarge, message });
-        facts.is_left_out = store.generated(&generated_key(&gateway.name.as_str().into(), name)).is_none();
         return Resolved { facts, wanted: Some(Wanted::Kept) };
     }
     let file = Fingerprint::of(text.as_bytes());
