@@ -23,8 +23,8 @@ CLUSTER ?=
 # KIND=1: the end-to-end tests run on a cluster of kind. TEST=name: that one alone.
 KIND ?=
 TEST ?=
-# Where the cluster is another's, nothing of ours is built for it.
-GIVEN := $(E2E_KUBECONFIG)
+# E2E_KUBECONFIG=file: on that cluster. Nothing of ours is built for one that isn't ours.
+ON := $(if $(E2E_KUBECONFIG),given,$(if $(filter-out 0,$(KIND)),kind,own))
 # ACCEPT=1: the guards' figures become what they count.
 ACCEPT ?=
 # ENGINE=docker: the image is made by the Dockerfile.
@@ -72,11 +72,11 @@ test-oldest: tools ## Runs the tests of the cluster on the oldest Kubernetes tha
 
 # Features are those of the workspace's build, so that nothing is built twice.
 e2e: tools ## Tests image and chart on a whole cluster, as root; KIND=1 on one that kind makes; E2E_KUBECONFIG=file on that one; TEST=name that test alone
-	$(if $(GIVEN)$(filter-out 0,$(KIND)),,tests/cluster/cluster build)
-	$(if $(GIVEN),,$(MAKE) --no-print-directory image ENGINE=)
+	$(if $(filter own,$(ON)),tests/cluster/cluster build)
+	$(if $(filter given,$(ON)),,$(MAKE) --no-print-directory image ENGINE=)
 	cargo build $(LOCKED) --workspace --all-targets
 	cargo test $(LOCKED) --workspace --test e2e -- --list $(TEST) | grep ': test$$' >/dev/null || { echo "no test is called $(TEST)" >&2; exit 1; }
-	$(if $(and $(filter-out 0,$(KIND)),$(if $(GIVEN),,kind)),tests/cluster/kind $(TEST),cargo test $(LOCKED) --workspace --test e2e -- $(TEST))
+	$(if $(filter kind,$(ON)),tests/cluster/kind $(TEST),cargo test $(LOCKED) --workspace --test e2e -- $(TEST))
 
 # The first time with CLUSTER=1 the control plane and Helm are built, which takes minutes and needs Go.
 demo: ## Shows it all on this machine, without root; ONCE=1 ends after the last step, by its outcome; CLUSTER=1 tells it by kubectl

@@ -25,14 +25,19 @@ impl Outcome {
             self.keep_unreadable(index);
             self.resolve_new(store, index, &before, changed);
             self.refuse_others(store, index, changed);
-            let attachments = &self.judged[index].attachments;
-            let attached = self.judged[index].stream_routes.keys();
-            let otherwise = attached.filter(|name| attachments.of_route(name) != before.attachments.of_route(name));
-            self.unnoted.extend(otherwise.map(|name| objects::reference(Kind::StreamRoute, name)));
+            self.note_attached_otherwise(index, &before);
         }
         self.forget_the_gone(store);
         self.pass_on_waiting(store, changed);
-        self.unnoted.extend(self.ledger.unnoted().cloned());
+        self.to_note.extend(self.ledger.unnoted().cloned());
+    }
+
+    /// Has it noted what proxies need of routes that attach to other TlsSnis than before.
+    fn note_attached_otherwise(&mut self, index: usize, before: &Judged) {
+        let Judged { attachments, stream_routes, .. } = &self.judged[index];
+        let otherwise =
+            stream_routes.keys().filter(|name| attachments.of_route(name) != before.attachments.of_route(name));
+        self.to_note.extend(otherwise.map(|name| objects::reference(Kind::StreamRoute, name)));
     }
 
     /// Whether what was passed on of an object that can't be read is other than when it was judged.

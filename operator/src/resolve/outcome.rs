@@ -39,8 +39,8 @@ pub struct Outcome {
     pub(super) waiting: BTreeSet<(usize, Name)>,
     /// What copies refer to that are not yet what they are to be.
     pub(super) held: BTreeMap<GeneratedKey, Vec<GeneratedKey>>,
-    /// Objects of which it is to be noted what proxies need.
-    pub(super) unnoted: BTreeSet<ObjectRef>,
+    /// Objects of which it is to be noted what proxies need, or whether they need less than was noted.
+    pub(super) to_note: BTreeSet<ObjectRef>,
 }
 
 /// What a generated object is to hold.

@@ -145,8 +145,8 @@ impl Outcome {
         }
         self.want(key, wanted, changed);
         let routes = self.judged[index].attachments.of_tls_sni(name).iter();
-        self.unnoted.extend(routes.map(|route| objects::reference(Kind::StreamRoute, route)));
-        self.unnoted.insert(object.clone());
+        self.to_note.extend(routes.map(|route| objects::reference(Kind::StreamRoute, route)));
+        self.to_note.insert(object.clone());
         self.say(store, index, object, Some(verdict), does_hold, changed);
     }
 
@@ -270,7 +270,7 @@ impl Outcome {
         let seen = Seen { uid, generation, gateway: index, status, is_passed_on };
         let is_other = self.ledger.note(object, &seen, does_hold, &self.fleets[index]);
         if does_hold && self.ledger.get(object).is_some_and(|entry| entry.progress.needed.is_none()) {
-            self.unnoted.insert(object.clone());
+            self.to_note.insert(object.clone());
         }
         is_other
     }

@@ -18,7 +18,7 @@ use crate::store::{GeneratedKey, MaterialKind, Name, Store};
 impl Outcome {
     /// Notes what proxies need of objects that are written whole by now.
     pub(super) fn note_needs(&mut self, store: &Store, written: &BTreeSet<GeneratedKey>, changed: &mut Changed) {
-        let mut due = std::mem::take(&mut self.unnoted);
+        let mut due = std::mem::take(&mut self.to_note);
         for key in written {
             let Some(index) = self.gateways.iter().position(|gateway| *gateway == key.gateway) else { continue };
             let Some(source) = key.source() else { continue };

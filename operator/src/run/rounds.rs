@@ -76,6 +76,7 @@ impl Operator {
             self.outcome.forget();
             self.touched.merge(Touched::everything());
             self.settle();
+            // Of what is wanted no more nothing was worked out.
             self.push_everything();
         }
         for (proxy, version) in self.pulses.abandoned(now) {

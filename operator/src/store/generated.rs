@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::ObjectMeta;
 use streamgate_crds::manifest;
 use streamgate_crds::stream_route::ServiceRef;
 use streamgate_crds::{StreamRoute, TlsSni};
-use streamgate_proxy::tls::revocation::{ExpiredList, RevocationLists};
+use streamgate_proxy::tls::revocation::ExpiredList;
 
-use super::material::Certificate;
+use super::material::{Certificate, read_revocation};
 use super::{Fingerprint, MaterialKind};
 use crate::generated::{FOLDER_LABEL, Folder, MANAGED_BY, Source};
 use crate::report::ResourceVersion;
@@ -136,6 +135,5 @@ impl Generated {
 
 /// A key with the revocation lists in its file, if there are any.
 fn revocation(key: &str, file: &[u8]) -> Option<(Box<str>, Arc<[ExpiredList]>)> {
-    let lists = RevocationLists::read(key, file).ok()?;
-    Some((key.into(), lists.expired(Timestamp::MAX).collect()))
+    Some((key.into(), read_revocation(key, file).ok()?))
 }

@@ -162,9 +162,7 @@ impl Reading {
             Use::Authorities(key) => {
                 read_authorities(key, file(key)).map(|_| Self::Authorities).map_err(|error| error.to_string())
             }
-            Use::Revocation(key) => RevocationLists::read(key, file(key))
-                .map(|lists| Self::Revocation(lists.expired(Timestamp::MAX).collect()))
-                .map_err(|error| error.to_string()),
+            Use::Revocation(key) => read_revocation(key, file(key)).map(Self::Revocation),
         };
         read.unwrap_or_else(|error| Self::Unusable(error.into()))
     }
@@ -185,6 +183,12 @@ impl Certificate {
             subject_alt_names: certificate.subject_alt_names(),
         })
     }
+}
+
+/// Reads revocation lists from the file of this key, by when they end: each does.
+pub(super) fn read_revocation(key: &str, file: &[u8]) -> Result<Arc<[ExpiredList]>, String> {
+    let lists = RevocationLists::read(key, file).map_err(|error| error.to_string())?;
+    Ok(lists.expired(Timestamp::MAX).collect())
 }
 
 /// A version that is none is before all.

@@ -3,19 +3,24 @@
 use super::certificates::{SECRET, devices};
 use super::*;
 
-#[test]
-fn a_certificate_that_was_there_before_its_time_is_used_from_then_on() {
+/// A certificate, which is not valid yet, and when it is.
+fn with_early_certificate() -> (Cluster, &'static str, Timestamp) {
     let mut cluster = Cluster::with_acme();
     let [certificate, key] = credentials(&["x.example"], 2030, 2040);
     cluster.secret("acme/tls", &[certificate, key]);
     cluster.rest();
     assert_ne!(cluster.file(SECRET, "tls.crt"), Some(certificate.1));
-    let begin: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+    (cluster, certificate.1, "2030-01-01T00:00:00Z".parse().unwrap())
+}
+
+#[test]
+fn a_certificate_that_was_there_before_its_time_is_used_from_then_on() {
+    let (mut cluster, certificate, begin) = with_early_certificate();
     assert_eq!(cluster.outcome.next_look(), Some(begin));
     cluster.now = begin;
     cluster.rest();
     assert_eq!(cluster.conditions(&devices())[1], "ResolvedRefs=True: ResolvedRefs");
-    assert_eq!(cluster.file(SECRET, "tls.crt"), Some(certificate.1));
+    assert_eq!(cluster.file(SECRET, "tls.crt"), Some(certificate));
 }
 
 #[test]
@@ -48,11 +53,7 @@ fn a_certificate_near_its_end_is_warned_of_and_told_when_it_is_past_it() {
 
 #[test]
 fn a_certificates_time_comes_while_something_else_is_being_fetched() {
-    let mut cluster = Cluster::with_acme();
-    let [certificate, key] = credentials(&["x.example"], 2030, 2040);
-    cluster.secret("acme/tls", &[certificate, key]);
-    cluster.rest();
-    let begin: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+    let (mut cluster, certificate, begin) = with_early_certificate();
     cluster.secret("acme/more", &credentials(&["x.example"], 2020, 2040));
     let certificates = json!([{"secretName": "tls"}, {"secretName": "more"}]);
     cluster.tls_sni("acme/devices", json!({"snis": ["x.example"], "certificates": certificates}));
@@ -64,7 +65,7 @@ fn a_certificates_time_comes_while_something_else_is_being_fetched() {
     cluster.outcome.update(&cluster.store, &Touched::default(), cluster.now);
     assert!(cluster.outcome.next_look().is_none_or(|at| at > cluster.now), "a look that is due is due for ever");
     cluster.rest();
-    assert_eq!(cluster.file(SECRET, "tls.crt"), Some(certificate.1));
+    assert_eq!(cluster.file(SECRET, "tls.crt"), Some(certificate));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use streamgate_operator::settings::Settings;
 use streamgate_proxy::bootstrap::{Bootstrap, RunArguments};
-use streamgate_tests::process;
+use streamgate_tests::{process, workspace};
 
 const SYSTEM: &str = "rendered-system";
 
@@ -23,9 +23,7 @@ const NEVER_AN_UPSTREAM: [IpAddr; 4] = [
     IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
 ];
 
-/// The Prometheus operator, which defines two of the kinds.
-const PROMETHEUS_OPERATOR: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
-/// How long that may take the first time.
+/// How long the Prometheus operator's definitions may take the first time.
 const DOWNLOAD: Duration = Duration::from_mins(5);
 
 #[test]
@@ -58,12 +56,9 @@ fn every_value_set_is_linted_and_taken_by_the_api_server_without_a_warning() -> 
 
 /// The files that define `PodMonitor` and `PrometheusRule`.
 fn definitions_of_monitoring() -> Result<[String; 2]> {
-    let mut download = Command::new("go");
-    download.args(["mod", "download", "-json", PROMETHEUS_OPERATOR]).envs([("GOWORK", "off"), ("GOFLAGS", "")]);
-    let downloaded = process::run_with_input(download, b"", Some(""), DOWNLOAD)?.succeeded("go mod download")?;
-    let downloaded: Value = serde_json::from_str(&downloaded.text())?;
-    let folder = downloaded["Dir"].as_str().context("a folder")?;
-    let file = |kind: &str| format!("{folder}/example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml");
+    let script = Command::new(workspace().join("tests/cluster/prometheus-operator"));
+    let printed = process::run(script, DOWNLOAD)?.succeeded("prometheus-operator")?.text();
+    let file = |kind: &str| format!("{}/monitoring.coreos.com_{kind}.yaml", printed.trim_end());
     Ok(["podmonitors", "prometheusrules"].map(file))
 }
 

@@ -91,7 +91,7 @@ pub(crate) fn the_syncs_token_is_for_its_gateway_alone(site: &Site, measured: &m
             refused += 1;
         }
     }
-    // The token itself, as it lies in a pod, in place of an administrator who acts as its account.
+    // A token of that account, as the kubelet puts one into the pod, in place of an administrator who acts as the account.
     let token = site.kube.kubectl(&format!("create token -n {SYSTEM} streamgate-default --duration=10m"))?;
     let mut config: Value = serde_json::from_str(&site.kube.kubectl("config view --raw --minify -o json")?)?;
     config["users"][0]["user"] = json!({"token": token.trim()});
