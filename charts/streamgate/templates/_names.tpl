@@ -17,9 +17,15 @@
 {{- printf "streamgate-%s" . -}}
 {{- end }}
 
-{{/* What a gateway has: its own values over the defaults. Half of one choice of namespaces and half of another is none. */}}
+{{/* What a gateway says itself: the root and its name. */}}
+{{- define "streamgate.gateway.own" -}}
+{{- toYaml (get .root.Values.gateways .name | default dict) -}}
+{{- end }}
+
+{{/* What a gateway has: its own values over the defaults. Half of one choice of namespaces and half of another is none, and of a
+     budget's two words it has one. */}}
 {{- define "streamgate.gateway.values" -}}
-{{- $own := default dict (get .root.Values.gateways .name) -}}
+{{- $own := include "streamgate.gateway.own" . | fromYaml -}}
 {{- $values := mergeOverwrite (deepCopy .root.Values.gatewayDefaults) (deepCopy $own) -}}
 {{- range list "allowedNamespaces" "plaintextNamespaces" "strategy" -}}
 {{- if hasKey $own . -}}

@@ -38,9 +38,6 @@
 {{- if has $containerPort $containerPorts -}}
 {{- fail (printf "%s.listeners: found the containerPort %s of `%s` in use; wanted one that no other listener has, and not 9901 or 9903, which are the admin ports" $at $containerPort .name) -}}
 {{- end -}}
-{{- if and .nodePort (eq $gateway.service.type "ClusterIP") -}}
-{{- fail (printf "%s.listeners: found a nodePort of `%s`, and service.type ClusterIP; wanted service.type NodePort or LoadBalancer" $at .name) -}}
-{{- end -}}
 {{- $names = append $names .name -}}
 {{- $ports = append $ports (int .port) -}}
 {{- $containerPorts = append $containerPorts $containerPort -}}
@@ -50,16 +47,24 @@
 {{- end -}}
 {{- end }}
 
-{{/* Whether a Service of its type has all that is said of it. */}}
+{{/* Whether a Service of its type has all that the gateway says of it. What it has from gatewayDefaults is for others too, and
+     left out. */}}
 {{- define "streamgate.validate.service" -}}
-{{- $service := (include "streamgate.gateway.values" . | fromYaml).service -}}
-{{- range $word := list "loadBalancerClass" "loadBalancerSourceRanges" -}}
-{{- if and (get $service $word) (ne $service.type "LoadBalancer") -}}
-{{- fail (printf "gateways.%s.service: found %s, and type %s; wanted type LoadBalancer, or no %s" $.name $word $service.type $word) -}}
+{{- $type := (include "streamgate.gateway.values" . | fromYaml).service.type -}}
+{{- $own := include "streamgate.gateway.own" . | fromYaml -}}
+{{- $service := $own.service | default dict -}}
+{{- range $word := list "loadBalancerClass" "loadBalancerIP" "loadBalancerSourceRanges" -}}
+{{- if and (get $service $word) (ne $type "LoadBalancer") -}}
+{{- fail (printf "gateways.%s.service: found %s, and type %s; wanted type LoadBalancer, or no %s" $.name $word $type $word) -}}
 {{- end -}}
 {{- end -}}
-{{- if and $service.externalTrafficPolicy (eq $service.type "ClusterIP") -}}
+{{- if and $service.externalTrafficPolicy (eq $type "ClusterIP") -}}
 {{- fail (printf "gateways.%s.service: found externalTrafficPolicy, and type ClusterIP; wanted type NodePort or LoadBalancer, or no externalTrafficPolicy" .name) -}}
+{{- end -}}
+{{- range $own.listeners -}}
+{{- if and .nodePort (eq $type "ClusterIP") -}}
+{{- fail (printf "gateways.%s.listeners: found a nodePort of `%s`, and service.type ClusterIP; wanted service.type NodePort or LoadBalancer" $.name .name) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 

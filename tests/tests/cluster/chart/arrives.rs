@@ -81,8 +81,8 @@ fn in_the_service_of_a_gateway() -> Result<()> {
     for (annotation, value) in said["annotations"].as_object().context("annotations")? {
         ensure!(service["metadata"]["annotations"][annotation] == *value, "{annotation}");
     }
-    for word in ["loadBalancerClass", "loadBalancerSourceRanges", "externalTrafficPolicy"] {
-        ensure!(service["spec"][word] == said[word], "{word}: {}", service["spec"][word]);
+    for word in OF_LOAD_BALANCERS.iter().chain(&["externalTrafficPolicy"]) {
+        ensure!(service["spec"][word] == said[word] && !said[word].is_null(), "{word}: {}", service["spec"][word]);
     }
     let (values, manifests) = of_set("node-port")?;
     let spec = &find(&manifests, "Service", "streamgate-default")?["spec"];
@@ -93,6 +93,24 @@ fn in_the_service_of_a_gateway() -> Result<()> {
         let port = ports.iter().find(|port| port["name"] == listener["name"]).context("a port")?;
         ensure!(port["nodePort"] == listener["nodePort"] && port["port"] == listener["port"], "{port}");
     }
+    Ok(())
+}
+
+const OF_LOAD_BALANCERS: [&str; 3] = ["loadBalancerClass", "loadBalancerIP", "loadBalancerSourceRanges"];
+
+#[test]
+fn in_the_services_of_gateways_that_can_have_it_where_it_is_said_for_all() -> Result<()> {
+    let (values, manifests) = of_set("inherited-service")?;
+    let said = &values["gatewayDefaults"]["service"];
+    let spec = |name: &str| Ok::<_, anyhow::Error>(&find(&manifests, "Service", name)?["spec"]);
+    let [balanced, inside, nodes] =
+        [spec("streamgate-default")?, spec("streamgate-inside")?, spec("streamgate-nodes")?];
+    for word in OF_LOAD_BALANCERS {
+        ensure!(balanced[word] == said[word] && !said[word].is_null(), "{word}: {balanced}");
+        ensure!(inside.get(word).is_none() && nodes.get(word).is_none(), "{word}: {inside}, {nodes}");
+    }
+    ensure!(nodes["externalTrafficPolicy"] == "Local" && balanced["ports"][0]["nodePort"] == 31884);
+    ensure!(inside.get("externalTrafficPolicy").is_none() && inside["ports"][0].get("nodePort").is_none(), "{inside}");
     Ok(())
 }
 
