@@ -12,6 +12,17 @@
 {{- printf "%s-%s" (include "streamgate.operator.name" .) .Release.Namespace -}}
 {{- end }}
 
+{{/* The operator's ServiceAccount. */}}
+{{- define "streamgate.operator.account" -}}
+{{- .Values.operator.serviceAccount.name | default (include "streamgate.operator.name" .) -}}
+{{- end }}
+
+{{/* The ServiceAccount of a gateway's proxies: the root and the gateway's name. */}}
+{{- define "streamgate.gateway.account" -}}
+{{- $account := (include "streamgate.gateway.values" . | fromYaml).serviceAccount -}}
+{{- $account.name | default (include "streamgate.gateway.name" .name) -}}
+{{- end }}
+
 {{/* All objects of a gateway, and its namespace: a gateway's name is unique in the cluster, and so is this. */}}
 {{- define "streamgate.gateway.name" -}}
 {{- printf "streamgate-%s" . -}}

@@ -15,6 +15,30 @@
 {{- end -}}
 {{- end }}
 
+{{/* Its account is nobody else's either: with the operator's the proxies would have the operator's rights, with another gateway's
+     they could read what that one has. */}}
+{{- define "streamgate.validate.account" -}}
+{{- $at := printf "gateways.%s.serviceAccount" .name -}}
+{{- $gateway := include "streamgate.gateway.values" . | fromYaml -}}
+{{- include "streamgate.validate.existingAccount" (dict "at" $at "account" $gateway.serviceAccount) -}}
+{{- $account := include "streamgate.gateway.account" . -}}
+{{- if eq $account (include "streamgate.operator.account" .root) -}}
+{{- fail (printf "%s: found the operator's, `%s`; wanted another, for a proxy must not have the operator's rights" $at $account) -}}
+{{- end -}}
+{{- range $other := without (keys .root.Values.gateways | sortAlpha) .name -}}
+{{- if eq $account (include "streamgate.gateway.account" (dict "root" $.root "name" $other)) -}}
+{{- fail (printf "%s: found `%s`, which gateways.%s has too; wanted one of its own, for with it one may read all Secrets of the gateway's namespace" $at $account $other) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Where no ServiceAccount is made: where that is said, and what. */}}
+{{- define "streamgate.validate.existingAccount" -}}
+{{- if not (or .account.create .account.name) -}}
+{{- fail (printf "%s: found create: false, and no name; wanted the name of a ServiceAccount that is there" .at) -}}
+{{- end -}}
+{{- end }}
+
 {{- define "streamgate.validate.listeners" -}}
 {{- $gateway := include "streamgate.gateway.values" . | fromYaml -}}
 {{- $at := printf "gateways.%s" .name -}}

@@ -94,6 +94,28 @@ fn what_a_gateway_says_and_a_service_of_its_type_can_not_have_is_refused() -> Re
     ])
 }
 
+#[test]
+fn an_account_that_is_somebody_elses_or_nobodys_is_refused() -> Result<()> {
+    refuses(&[
+        (
+            "operator: {serviceAccount: {create: false}}",
+            "operator.serviceAccount: found create: false, and no name; wanted the name of a ServiceAccount",
+        ),
+        (
+            "gatewayDefaults: {serviceAccount: {create: false}}",
+            "gateways.default.serviceAccount: found create: false, and no name",
+        ),
+        (
+            "operator: {serviceAccount: {name: a}}\ngateways: {default: {serviceAccount: {create: false, name: a}}}",
+            "gateways.default.serviceAccount: found the operator's, `a`; wanted another",
+        ),
+        (
+            "gatewayDefaults: {serviceAccount: {create: false, name: a}}\ngateways: {other: {}}",
+            "gateways.default.serviceAccount: found `a`, which gateways.other has too; wanted one of its own",
+        ),
+    ])
+}
+
 /// Each of these values is refused, in these words.
 fn refuses(cases: &[(&str, &str)]) -> Result<()> {
     for (values, words) in cases {
