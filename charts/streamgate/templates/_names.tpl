@@ -43,6 +43,10 @@
 {{- $_ := set $values . (get $own .) -}}
 {{- end -}}
 {{- end -}}
+{{- $budget := $own.podDisruptionBudget | default dict -}}
+{{- if and (hasKey $budget "maxUnavailable") (not (hasKey $budget "minAvailable")) -}}
+{{- $_ := unset $values.podDisruptionBudget "minAvailable" -}}
+{{- end -}}
 {{- toYaml $values -}}
 {{- end }}
 
