@@ -1,4 +1,4 @@
-{{/* Where pods run: `values` of the operator or of a gateway, and the `selector` of these pods. */}}
+{{/* Where pods run, and what names they find there: `values` of the operator or of a gateway, and the `selector` of these pods. */}}
 {{- define "streamgate.pod.placement" -}}
 {{- $selector := .selector | fromYaml -}}
 affinity:
@@ -31,6 +31,20 @@ tolerations:
 {{- end }}
 {{- with .values.priorityClassName }}
 priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .values.runtimeClassName }}
+runtimeClassName: {{ . | quote }}
+{{- end }}
+{{- with .values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 

@@ -15,6 +15,30 @@
 {{- end -}}
 {{- end }}
 
+{{/* Its account is nobody else's either: with the operator's the proxies would have the operator's rights, with another gateway's
+     they could read what that one has. */}}
+{{- define "streamgate.validate.account" -}}
+{{- $at := printf "gateways.%s.serviceAccount" .name -}}
+{{- $gateway := include "streamgate.gateway.values" . | fromYaml -}}
+{{- include "streamgate.validate.existingAccount" (dict "at" $at "account" $gateway.serviceAccount) -}}
+{{- $account := include "streamgate.gateway.account" . -}}
+{{- if eq $account (include "streamgate.operator.account" .root) -}}
+{{- fail (printf "%s: found the operator's, `%s`; wanted another, for a proxy must not have the operator's rights" $at $account) -}}
+{{- end -}}
+{{- range $other := without (keys .root.Values.gateways | sortAlpha) .name -}}
+{{- if eq $account (include "streamgate.gateway.account" (dict "root" $.root "name" $other)) -}}
+{{- fail (printf "%s: found `%s`, which gateways.%s has too; wanted one of its own, for with it one may read all Secrets of the gateway's namespace" $at $account $other) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Where no ServiceAccount is made: where that is said, and what. */}}
+{{- define "streamgate.validate.existingAccount" -}}
+{{- if not (or .account.create .account.name) -}}
+{{- fail (printf "%s: found create: false, and no name; wanted the name of a ServiceAccount that is there" .at) -}}
+{{- end -}}
+{{- end }}
+
 {{- define "streamgate.validate.listeners" -}}
 {{- $gateway := include "streamgate.gateway.values" . | fromYaml -}}
 {{- $at := printf "gateways.%s" .name -}}
@@ -38,9 +62,6 @@
 {{- if has $containerPort $containerPorts -}}
 {{- fail (printf "%s.listeners: found the containerPort %s of `%s` in use; wanted one that no other listener has, and not 9901 or 9903, which are the admin ports" $at $containerPort .name) -}}
 {{- end -}}
-{{- if and .nodePort (eq $gateway.service.type "ClusterIP") -}}
-{{- fail (printf "%s.listeners: found a nodePort of `%s`, and service.type ClusterIP; wanted service.type NodePort or LoadBalancer" $at .name) -}}
-{{- end -}}
 {{- $names = append $names .name -}}
 {{- $ports = append $ports (int .port) -}}
 {{- $containerPorts = append $containerPorts $containerPort -}}
@@ -50,16 +71,24 @@
 {{- end -}}
 {{- end }}
 
-{{/* Whether a Service of its type has all that is said of it. */}}
+{{/* Whether a Service of its type has all that the gateway says of it. What it has from gatewayDefaults is for others too, and
+     left out. */}}
 {{- define "streamgate.validate.service" -}}
-{{- $service := (include "streamgate.gateway.values" . | fromYaml).service -}}
-{{- range $word := list "loadBalancerClass" "loadBalancerSourceRanges" -}}
-{{- if and (get $service $word) (ne $service.type "LoadBalancer") -}}
-{{- fail (printf "gateways.%s.service: found %s, and type %s; wanted type LoadBalancer, or no %s" $.name $word $service.type $word) -}}
+{{- $type := (include "streamgate.gateway.values" . | fromYaml).service.type -}}
+{{- $own := include "streamgate.gateway.own" . | fromYaml -}}
+{{- $service := $own.service | default dict -}}
+{{- range $word := list "loadBalancerClass" "loadBalancerIP" "loadBalancerSourceRanges" -}}
+{{- if and (get $service $word) (ne $type "LoadBalancer") -}}
+{{- fail (printf "gateways.%s.service: found %s, and type %s; wanted type LoadBalancer, or no %s" $.name $word $type $word) -}}
 {{- end -}}
 {{- end -}}
-{{- if and $service.externalTrafficPolicy (eq $service.type "ClusterIP") -}}
+{{- if and $service.externalTrafficPolicy (eq $type "ClusterIP") -}}
 {{- fail (printf "gateways.%s.service: found externalTrafficPolicy, and type ClusterIP; wanted type NodePort or LoadBalancer, or no externalTrafficPolicy" .name) -}}
+{{- end -}}
+{{- range $own.listeners -}}
+{{- if and .nodePort (eq $type "ClusterIP") -}}
+{{- fail (printf "gateways.%s.listeners: found a nodePort of `%s`, and service.type ClusterIP; wanted service.type NodePort or LoadBalancer" $.name .name) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 

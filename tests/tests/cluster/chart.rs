@@ -1,5 +1,6 @@
 //! The chart: what it renders, installs, upgrades, refuses and leaves behind.
 
+mod accounts;
 mod arrives;
 mod device;
 mod documented;

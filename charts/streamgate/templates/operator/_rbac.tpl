@@ -6,7 +6,7 @@ roleRef:
   name: {{ .name }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "streamgate.operator.name" .root }}
+    name: {{ include "streamgate.operator.account" .root | quote }}
     namespace: {{ .root.Release.Namespace | quote }}
 {{- end }}
 

@@ -25,8 +25,11 @@ fn in_the_pods_of_operator_and_proxies() -> Result<()> {
         ensure!(template["metadata"]["annotations"]["note"] == said["podAnnotations"]["note"], "{name}");
         ensure!(template["metadata"]["labels"]["tier"] == said["podLabels"]["tier"], "{name}");
         let pod = &template["spec"];
-        for word in ["nodeSelector", "tolerations", "priorityClassName", "affinity"] {
+        for word in PLACEMENT.iter().chain(&SILENT_PODS) {
             ensure!(pod[word] == said[word] && !pod[word].is_null(), "{name}: {word}: {}", pod[word]);
+        }
+        for word in SILENT_DEPLOYMENTS {
+            ensure!(deployment["spec"][word] == said[word] && !said[word].is_null(), "{name}: {word}: {deployment}");
         }
         let spread = &pod["topologySpreadConstraints"][0];
         ensure!(spread["whenUnsatisfiable"] == "DoNotSchedule", "{name}: {spread}");
@@ -44,6 +47,47 @@ fn in_the_pods_of_operator_and_proxies() -> Result<()> {
     let test = of_kind(&manifests, "Pod").next().context("the pod of helm test")?;
     for word in ["nodeSelector", "tolerations"] {
         ensure!(test["spec"][word] == values["test"][word] && !test["spec"][word].is_null(), "{word}");
+    }
+    Ok(())
+}
+
+const PLACEMENT: [&str; 4] = ["nodeSelector", "tolerations", "priorityClassName", "affinity"];
+/// What Kubernetes says of pods and Deployments where the values don't.
+const SILENT_PODS: [&str; 4] = ["runtimeClassName", "dnsPolicy", "dnsConfig", "hostAliases"];
+const SILENT_DEPLOYMENTS: [&str; 2] = ["minReadySeconds", "revisionHistoryLimit"];
+
+#[test]
+fn by_default_kubernetes_says_how_pods_resolve_names_and_how_deployments_are_rolled() -> Result<()> {
+    let (_, manifests) = of_set("defaults")?;
+    for deployment in of_kind(&manifests, "Deployment") {
+        let spec = &deployment["spec"];
+        ensure!(SILENT_PODS.iter().all(|word| spec["template"]["spec"].get(word).is_none()), "{deployment}");
+        ensure!(SILENT_DEPLOYMENTS.iter().all(|word| spec.get(word).is_none()), "{deployment}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_budget_says_how_many_stay_or_how_many_go_and_a_gateways_own_word_counts() -> Result<()> {
+    let text = "
+operator: {podDisruptionBudget: {minAvailable: 1}}
+gatewayDefaults: {podDisruptionBudget: {minAvailable: 50%}}
+gateways:
+  default: {}
+  none: {podDisruptionBudget: {minAvailable: 0}}
+  other: {podDisruptionBudget: {maxUnavailable: 25%}}
+  both: {podDisruptionBudget: {maxUnavailable: 2, minAvailable: 3}}
+";
+    let manifests = ValueSet { name: "budgets".to_owned(), text: text.to_owned() }.render(SYSTEM)?;
+    for (name, [stay, go]) in [
+        ("operator", [json!(1), Value::Null]),
+        ("default", [json!("50%"), Value::Null]),
+        ("none", [json!(0), Value::Null]),
+        ("other", [Value::Null, json!("25%")]),
+        ("both", [json!(3), Value::Null]),
+    ] {
+        let budget = &find(&manifests, "PodDisruptionBudget", &format!("streamgate-{name}"))?["spec"];
+        ensure!(budget["minAvailable"] == stay && budget["maxUnavailable"] == go, "{name}: {budget}");
     }
     Ok(())
 }
@@ -81,8 +125,8 @@ fn in_the_service_of_a_gateway() -> Result<()> {
     for (annotation, value) in said["annotations"].as_object().context("annotations")? {
         ensure!(service["metadata"]["annotations"][annotation] == *value, "{annotation}");
     }
-    for word in ["loadBalancerClass", "loadBalancerSourceRanges", "externalTrafficPolicy"] {
-        ensure!(service["spec"][word] == said[word], "{word}: {}", service["spec"][word]);
+    for word in OF_LOAD_BALANCERS.iter().chain(&["externalTrafficPolicy"]) {
+        ensure!(service["spec"][word] == said[word] && !said[word].is_null(), "{word}: {}", service["spec"][word]);
     }
     let (values, manifests) = of_set("node-port")?;
     let spec = &find(&manifests, "Service", "streamgate-default")?["spec"];
@@ -93,6 +137,24 @@ fn in_the_service_of_a_gateway() -> Result<()> {
         let port = ports.iter().find(|port| port["name"] == listener["name"]).context("a port")?;
         ensure!(port["nodePort"] == listener["nodePort"] && port["port"] == listener["port"], "{port}");
     }
+    Ok(())
+}
+
+const OF_LOAD_BALANCERS: [&str; 3] = ["loadBalancerClass", "loadBalancerIP", "loadBalancerSourceRanges"];
+
+#[test]
+fn in_the_services_of_gateways_that_can_have_it_where_it_is_said_for_all() -> Result<()> {
+    let (values, manifests) = of_set("inherited-service")?;
+    let said = &values["gatewayDefaults"]["service"];
+    let spec = |name: &str| Ok::<_, anyhow::Error>(&find(&manifests, "Service", name)?["spec"]);
+    let [balanced, inside, nodes] =
+        [spec("streamgate-default")?, spec("streamgate-inside")?, spec("streamgate-nodes")?];
+    for word in OF_LOAD_BALANCERS {
+        ensure!(balanced[word] == said[word] && !said[word].is_null(), "{word}: {balanced}");
+        ensure!(inside.get(word).is_none() && nodes.get(word).is_none(), "{word}: {inside}, {nodes}");
+    }
+    ensure!(nodes["externalTrafficPolicy"] == "Local" && balanced["ports"][0]["nodePort"] == 31884);
+    ensure!(inside.get("externalTrafficPolicy").is_none() && inside["ports"][0].get("nodePort").is_none(), "{inside}");
     Ok(())
 }
 

@@ -12,35 +12,35 @@ use streamgate_tests::wait;
 
 use super::on_chart;
 
-const SYSTEM: &str = "streamgate-system";
+pub(super) const SYSTEM: &str = "streamgate-system";
 
 /// A release `streamgate` on a control plane of its own, on which nothing else is.
-struct Release {
-    cluster: ControlPlane,
+pub(super) struct Release {
+    pub(super) cluster: ControlPlane,
 }
 
 impl Release {
-    fn install(values: &str) -> Result<Self> {
+    pub(super) fn install(values: &str) -> Result<Self> {
         let cluster = ControlPlane::start()?;
         on_chart(Some(&cluster), &["install", "streamgate", "--create-namespace"], SYSTEM, values)?
             .succeeded("install")?;
         Ok(Self { cluster })
     }
 
-    fn upgrade(&self, values: &str) -> Result<()> {
+    pub(super) fn upgrade(&self, values: &str) -> Result<()> {
         on_chart(Some(&self.cluster), &["upgrade", "streamgate"], SYSTEM, values)?.succeeded("helm upgrade")?;
         Ok(())
     }
 
-    fn uninstall(&self) -> Result<()> {
+    pub(super) fn uninstall(&self) -> Result<()> {
         let arguments = ["uninstall", "streamgate", "--namespace", SYSTEM, "--wait", "--timeout", "1m"];
         helm(Some(self.cluster.kubeconfig()), &arguments, "")?.succeeded("helm uninstall")?;
         Ok(())
     }
 
-    /// An operator with the account and the settings that were installed; its admin port is one of this machine.
-    fn start_operator(&self) -> Result<Operator> {
-        let account = self.cluster.service_account_kubeconfig(SYSTEM, "streamgate-operator")?;
+    /// An operator with the settings that were installed, as this account; its admin port is one of this machine.
+    pub(super) fn start_operator(&self, account: &str) -> Result<Operator> {
+        let account = self.cluster.service_account_kubeconfig(SYSTEM, account)?;
         let map = self.cluster.json(&["get", "configmap", "streamgate-operator", "-n", SYSTEM])?;
         let settings = map["data"]["operator.yaml"].as_str().context("the settings")?;
         let path = self.cluster.path().join("operator.yaml");
@@ -71,7 +71,7 @@ impl Release {
 #[test]
 fn a_release_is_installed_and_upgraded_under_a_leader_who_goes_on_and_uninstalled_without_a_trace() -> Result<()> {
     let release = Release::install("crds: {keep: false}")?;
-    let operator = release.start_operator()?;
+    let operator = release.start_operator("streamgate-operator")?;
     let term = |lease: &Value| [&lease["spec"]["holderIdentity"], &lease["spec"]["leaseTransitions"]].map(Value::clone);
     let before = term(&release.lease()?);
     ensure!(before[0].is_string(), "nobody leads");

@@ -6,7 +6,7 @@ use super::{ValueSet, on_chart};
 
 #[test]
 fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()> {
-    for (values, words) in [
+    refuses(&[
         ("gateways: {default: null}", "wanted one or more, such as `default: {}`"),
         ("gateways: {Main: {}}", "found the name `Main`; wanted at most 52 lower-case letters"),
         ("gateways: {sys: {}}", "gateways.sys: found the namespace `streamgate-sys` in use; wanted another name"),
@@ -26,22 +26,11 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
             "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 8883}, {name: b, protocol: MQTT, port: 8883}]}",
             "found the port 8883 a second time",
         ),
-        (
-            "gatewayDefaults: {service: {type: ClusterIP}, listeners: [{name: a, protocol: MQTT, port: 1883, nodePort: 31883}]}",
-            "wanted service.type NodePort or LoadBalancer",
-        ),
-        (
-            "gatewayDefaults: {service: {type: NodePort, loadBalancerClass: a}}",
-            "gateways.default.service: found loadBalancerClass, and type NodePort; wanted type LoadBalancer",
-        ),
-        (
-            "gatewayDefaults: {service: {type: ClusterIP, loadBalancerSourceRanges: [192.0.2.0/24]}}",
-            "found loadBalancerSourceRanges, and type ClusterIP; wanted type LoadBalancer",
-        ),
-        (
-            "gatewayDefaults: {service: {type: ClusterIP, externalTrafficPolicy: Local}}",
-            "found externalTrafficPolicy, and type ClusterIP; wanted type NodePort or LoadBalancer",
-        ),
+        ("operator: {dnsPolicy: ClusterFirstWithHostNet}", "at '/operator/dnsPolicy'"),
+        ("gatewayDefaults: {dnsConfig: {nameserver: []}}", "additional properties 'nameserver' not allowed"),
+        ("gatewayDefaults: {hostAliases: [{ip: 10.0.0.5}]}", "missing property 'hostnames'"),
+        ("gatewayDefaults: {runtimeClassName: gVisor}", "at '/gatewayDefaults/runtimeClassName'"),
+        ("operator: {minReadySeconds: 600}", "at '/operator/minReadySeconds': maximum: got 600, want 599"),
         ("gatewayDefaults: {autoscaling: {enabled: true, minReplicas: 11}}", "found minReplicas above maxReplicas"),
         (
             "gateways: {default: {configSize: 225Mi}}",
@@ -80,7 +69,61 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
         ("gatewayDefaults: {drainDelay: five}", "at '/gatewayDefaults/drainDelay': 'five' does not match pattern"),
         ("image: {digest: latest}", "at '/image/digest'"),
         ("gatewayDefaults: {listeners: [{name: a, protocol: TLS, port: 8883}]}", "must be one of 'MQTTS', 'MQTT'"),
-    ] {
+    ])
+}
+
+#[test]
+fn what_a_gateway_says_and_a_service_of_its_type_can_not_have_is_refused() -> Result<()> {
+    refuses(&[
+        (
+            "gateways: {default: {service: {type: ClusterIP}, listeners: [{name: a, protocol: MQTT, port: 1883, nodePort: 31883}]}}",
+            "gateways.default.listeners: found a nodePort of `a`, and service.type ClusterIP; wanted service.type NodePort",
+        ),
+        (
+            "gateways: {default: {service: {type: NodePort, loadBalancerClass: a}}}",
+            "gateways.default.service: found loadBalancerClass, and type NodePort; wanted type LoadBalancer",
+        ),
+        (
+            "gatewayDefaults: {service: {type: NodePort}}\ngateways: {default: {service: {loadBalancerIP: 192.0.2.10}}}",
+            "gateways.default.service: found loadBalancerIP, and type NodePort; wanted type LoadBalancer",
+        ),
+        (
+            "gateways: {default: {service: {type: ClusterIP, loadBalancerSourceRanges: [192.0.2.0/24]}}}",
+            "found loadBalancerSourceRanges, and type ClusterIP; wanted type LoadBalancer",
+        ),
+        (
+            "gateways: {default: {service: {type: ClusterIP, externalTrafficPolicy: Local}}}",
+            "found externalTrafficPolicy, and type ClusterIP; wanted type NodePort or LoadBalancer",
+        ),
+        ("gatewayDefaults: {service: {loadBalancerIP: balancer}}", "at '/gatewayDefaults/service/loadBalancerIP'"),
+    ])
+}
+
+#[test]
+fn an_account_that_is_somebody_elses_or_nobodys_is_refused() -> Result<()> {
+    refuses(&[
+        (
+            "operator: {serviceAccount: {create: false}}",
+            "operator.serviceAccount: found create: false, and no name; wanted the name of a ServiceAccount",
+        ),
+        (
+            "gatewayDefaults: {serviceAccount: {create: false}}",
+            "gateways.default.serviceAccount: found create: false, and no name",
+        ),
+        (
+            "operator: {serviceAccount: {name: a}}\ngateways: {default: {serviceAccount: {create: false, name: a}}}",
+            "gateways.default.serviceAccount: found the operator's, `a`; wanted another",
+        ),
+        (
+            "gatewayDefaults: {serviceAccount: {create: false, name: a}}\ngateways: {other: {}}",
+            "gateways.default.serviceAccount: found `a`, which gateways.other has too; wanted one of its own",
+        ),
+    ])
+}
+
+/// Each of these values is refused, in these words.
+fn refuses(cases: &[(&str, &str)]) -> Result<()> {
+    for (values, words) in cases {
         let refused = on_chart(None, &["template", "streamgate"], "streamgate-sys", values)?;
         ensure!(!refused.success(), "{values} is taken");
         ensure!(refused.stderr.contains(words), "{values}: {}", refused.stderr);
@@ -94,6 +137,10 @@ fn the_same_values_without_their_fault_are_taken() -> Result<()> {
         "gateways: {main: {}}",
         "enabled: true",
         "gatewayDefaults: {service: {type: NodePort, externalTrafficPolicy: Local}}",
+        "gatewayDefaults: {service: {type: ClusterIP, loadBalancerIP: 192.0.2.10, externalTrafficPolicy: Local}}",
+        "gatewayDefaults: {service: {type: NodePort, loadBalancerClass: a}}\ngateways: {default: {service: {type: LoadBalancer}}}",
+        "gatewayDefaults: {service: {loadBalancerIP: 'fd00::10'}}\nbindAddress: '::'",
+        "operator: {minReadySeconds: 599, serviceAccount: {create: false, name: a}}",
         "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 1024}]}",
         "gatewayDefaults: {configSize: 224Mi}",
         "gateways: {default: {replicas: null}}",
