@@ -127,6 +127,18 @@ impl Figure {
         }
     }
 
+    /// What a core does in a second, or a GiB holds: its name, and what the figure divides for it.
+    pub(crate) fn capacity(self) -> Option<(&'static str, f64)> {
+        match self {
+            Self::ConnectPlain => Some(("devices that connect in a second to a core, plain", 1e6)),
+            Self::ConnectFull => Some(("the same, mutual TLS, full handshake", 1e6)),
+            Self::ConnectResumed => Some(("the same, mutual TLS, resumed", 1e6)),
+            Self::IdlePlain => Some(("idle devices in a GiB, plain", KIB_IN_GIB)),
+            Self::IdleTls => Some(("the same, mutual TLS", KIB_IN_GIB)),
+            _ => None,
+        }
+    }
+
     /// What one peer costs as a multiple of what another does: under 1 where it is better.
     pub(crate) fn ratio(self, one: f64, other: f64) -> f64 {
         match self {
@@ -150,8 +162,10 @@ impl Figure {
     }
 }
 
+const KIB_IN_GIB: f64 = (1 << 20) as f64;
+
 /// A whole number, in groups of three digits.
-fn thousands(value: f64) -> String {
+pub(crate) fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

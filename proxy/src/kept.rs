@@ -7,6 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
+use crate::more::WriteMore;
+
 /// Bytes that wait to be taken, in order. While there are none, it is a pointer's size.
 #[derive(Debug, Default)]
 pub(crate) struct Kept(Option<Box<Waiting>>);
@@ -89,8 +91,21 @@ impl Kept {
         context: &mut Context<'_>,
         writer: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
+        self.poll_write_by(|bytes| Pin::new(&mut *writer).poll_write(context, bytes))
+    }
+
+    /// The same, where more follows, or the end.
+    pub(crate) fn poll_write_more_to(
+        &mut self,
+        context: &mut Context<'_>,
+        writer: &mut impl WriteMore,
+    ) -> Poll<io::Result<()>> {
+        self.poll_write_by(|bytes| Pin::new(&mut *writer).poll_write_more(context, bytes))
+    }
+
+    fn poll_write_by(&mut self, mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            match ready!(Pin::new(&mut *writer).poll_write(context, self.left()))? {
+            match ready!(write(self.left()))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 taken => self.take(taken),
             }

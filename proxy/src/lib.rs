@@ -19,6 +19,7 @@ pub mod connection;
 mod guards;
 mod kept;
 pub mod log;
+mod more;
 pub mod mqtt;
 pub mod route;
 pub mod tls;

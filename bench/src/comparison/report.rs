@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::{Figures, Plan, plot};
-use crate::figure::{Aim, Figure, Measured};
+use crate::figure::{Aim, Figure, Measured, thousands};
 use crate::machine;
 use crate::peer::Peer;
 
@@ -55,7 +55,7 @@ impl<'a> Report<'a> {
     /// Prints the table and saves all; the plot and the table go into the documentation where all was measured in full.
     pub(super) fn finish(&self) -> Result<()> {
         let table = self.table(|_| true);
-        println!("{table}");
+        println!("{table}\n{}", self.capacity_table());
         for doubt in &self.doubts {
             println!("- {doubt}");
         }
@@ -64,7 +64,8 @@ impl<'a> Report<'a> {
         if self.plan.is_full() && !self.has_doubts() {
             let root = streamgate_tests::workspace();
             fs::write(root.join("docs/benchmarks.svg"), plot)?;
-            let all = format!("![The rows with an aim, as a plot](benchmarks.svg)\n\n{table}");
+            let capacity = self.capacity_table();
+            let all = format!("![The rows with an aim, as a plot](benchmarks.svg)\n\n{table}\n{capacity}");
             write_between_markers(&root.join("docs/benchmarks.md"), &all)?;
             let few = self.table(|figure| figure.aim().is_some());
             let few = format!("![The same as a plot](docs/benchmarks.svg)\n\n{few}");
@@ -111,6 +112,27 @@ impl<'a> Report<'a> {
             text.push_str("\n\\* The load was slower: the proxy used less than 90 % of its core.\n");
         }
         let _ = writeln!(text, "\nOn {}.", machine::description());
+        text
+    }
+
+    /// What the medians mean to somebody who sizes a fleet.
+    fn capacity_table(&self) -> String {
+        let mut text = String::from("| by these medians |");
+        for peer in self.versions.keys() {
+            let _ = write!(text, " {} |", peer.name());
+        }
+        text.push_str("\n|---|");
+        text.push_str(&"---|".repeat(self.versions.len()));
+        text.push('\n');
+        for (figure, peers) in &self.medians() {
+            let Some((title, one)) = figure.capacity() else { continue };
+            let _ = write!(text, "| {title} |");
+            for peer in self.versions.keys() {
+                let held = peers.get(peer).map_or_else(|| "–".to_owned(), |median| thousands(one / median.value));
+                let _ = write!(text, " {held} |");
+            }
+            text.push('\n');
+        }
         text
     }
 

@@ -113,7 +113,7 @@ pub(crate) fn bind(listener: &Listener, all: &[Listener], workers: usize) -> io:
 ///
 /// # Errors
 ///
-/// The peer has just reset the connection.
+/// The kernel refuses one of them.
 pub(super) fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
     let keepalive =
         TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES);

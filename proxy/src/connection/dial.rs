@@ -8,7 +8,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use streamgate_crds::Cidr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::accept::prepare;
@@ -92,12 +92,8 @@ pub(super) async fn dial(
             }
             // The last address has all the time that is left, those before it a share each.
             let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-            match timeout(limit / left, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    // A socket whose peer has just reset it can't be set, and its first read says so.
-                    let _ = prepare(&SockRef::from(&stream));
-                    return Ok((stream, address));
-                }
+            match timeout(limit / left, connect(address)).await {
+                Ok(Ok(stream)) => return Ok((stream, address)),
                 Ok(Err(error)) => failed = Failed::new(reason(&error), format!("{address}: {error}")),
                 Err(_) => failed = Failed::new(Attempt::TimedOut, format!("{address}: nothing came back in time")),
             }
@@ -108,6 +104,16 @@ pub(super) async fn dial(
         Ok(outcome) => outcome,
         Err(_) => Err(Failed::new(Attempt::TimedOut, format!("no connection within {limit:?}"))),
     }
+}
+
+/// A connection for a CONNECT.
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let options = SockRef::from(&socket);
+    prepare(&options)?;
+    // The CONNECT, which follows at once, takes the last acknowledgement of TCP's handshake with it.
+    options.set_tcp_quickack(false)?;
+    socket.connect(address).await
 }
 
 /// What a broker has answered, and all the bytes that it has sent so far.

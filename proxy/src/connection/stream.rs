@@ -1,12 +1,12 @@
 //! The client's side of a connection, in the clear or under TLS.
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::more::{KnowsEnd, WriteMore};
 use crate::tls::session::TlsSession;
 
 /// The client's side: bytes of MQTT, over a TCP connection. Shutting it down ends what it is sent, in order.
-pub(super) trait ClientStream: AsyncRead + AsyncWrite + Unpin {
+pub(super) trait ClientStream: KnowsEnd + WriteMore {
     /// The TCP connection, when nothing more is to be read or written above it.
     fn into_tcp(self) -> TcpStream;
 }

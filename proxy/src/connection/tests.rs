@@ -26,6 +26,7 @@ use crate::bootstrap::Protocol;
 use crate::commands::run::tell_of_panic;
 use crate::config::load::Loader;
 use crate::config::snapshot::Snapshot;
+use crate::more::{KnowsEnd, WriteMore};
 use crate::tls::session::TlsSession;
 use crate::worker::{Phase, Worker};
 
@@ -51,6 +52,18 @@ impl AsyncWrite for Faulty {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().0).poll_shutdown(context)
+    }
+}
+
+impl KnowsEnd for Faulty {
+    fn is_at_end(&self) -> bool {
+        self.0.is_at_end()
+    }
+}
+
+impl WriteMore for Faulty {
+    fn poll_write_more(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write_more(context, bytes)
     }
 }
 

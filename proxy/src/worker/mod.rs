@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use streamgate_crds::Cidr;
 use tokio::net::TcpListener;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 
 use self::descriptors::Descriptors;
 use crate::admin::metrics::Metrics;
@@ -82,8 +81,8 @@ pub(crate) fn start(
     sockets: Vec<(Entrance, std::net::TcpListener)>,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
     std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        LocalSet::new().block_on(&runtime, work(index, shared, sockets))
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(work(index, shared, sockets))
     })
 }
 

@@ -5,9 +5,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
 
 use crate::kept::{Kept, held_bytes};
+use crate::more::{KnowsEnd, WriteMore};
 use crate::mqtt::framing::Framing;
 
 /// One way.
@@ -83,8 +84,8 @@ impl Direction {
     pub(super) fn poll(
         &mut self,
         context: &mut Context<'_>,
-        reader: &mut (impl AsyncRead + Unpin),
-        writer: &mut (impl AsyncWrite + Unpin),
+        reader: &mut impl KnowsEnd,
+        writer: &mut impl WriteMore,
     ) -> Poll<()> {
         let polled = SCRATCH.with_borrow_mut(|scratch| self.poll_with(context, reader, writer, scratch));
         if let Err(error) = ready!(polled) {
@@ -98,8 +99,8 @@ impl Direction {
     fn poll_with(
         &mut self,
         context: &mut Context<'_>,
-        reader: &mut (impl AsyncRead + Unpin),
-        writer: &mut (impl AsyncWrite + Unpin),
+        reader: &mut impl KnowsEnd,
+        writer: &mut impl WriteMore,
         scratch: &mut [u8],
     ) -> Poll<io::Result<()>> {
         let end_of_turn = self.read_bytes + MOST_BYTES_PER_TURN;
@@ -150,10 +151,13 @@ impl Direction {
                 self.framing.follow(bytes);
             }
             self.is_unflushed = true;
+            let is_last = !self.is_stopping && bytes.len() < most && reader.is_at_end();
             // Under TLS a part is taken at a time.
-            while !bytes.is_empty()
-                && let Poll::Ready(taken @ 1..) = Pin::new(&mut *writer).poll_write(context, bytes)?
-            {
+            while !bytes.is_empty() {
+                let writer = Pin::new(&mut *writer);
+                let written =
+                    if is_last { writer.poll_write_more(context, bytes) } else { writer.poll_write(context, bytes) };
+                let Poll::Ready(taken @ 1..) = written? else { break };
                 self.written_bytes += taken as u64;
                 bytes = bytes.get(taken..).unwrap_or_default();
             }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt};
 
 use super::failure::as_io;
 use super::records::Records;
 use super::stream::{Session, TlsSession};
 use super::{alerts, scratch};
+use crate::more::WriteMore;
 use crate::tls::budget;
 use crate::tls::client_certificate::ClientCertificate;
 
@@ -28,7 +29,7 @@ pub(crate) struct Peer {
 
 /// Completes the handshake that `hello` begins. On failure the alert for it, if there is one, has been written as far as the
 /// socket would take it.
-pub(super) async fn complete<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn complete<S: AsyncRead + WriteMore>(
     stream: S,
     hello: Vec<u8>,
     config: Arc<ServerConfig>,
@@ -47,14 +48,20 @@ pub(super) async fn complete<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(session: &mut Session<S>) -> io::Result<()> {
+async fn shake_hands<S: AsyncRead + WriteMore>(session: &mut Session<S>) -> io::Result<()> {
     loop {
         if let Some(error) = budget::spend(|| session.open_incoming()).await {
             poll_fn(|context| Poll::Ready(session.poll_sealed(context).is_ready())).await;
             return Err(as_io(error));
         }
+        let state = session.records.state();
+        let is_done = !state.is_handshaking();
+        if is_done && state.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
+            // Only tickets are left, which no client waits for: they go with what it is sent next.
+            return poll_fn(|context| session.sealed.poll_write_more_to(context, &mut session.stream)).await;
+        }
         session.flush().await?;
-        if !session.records.state().is_handshaking() {
+        if is_done {
             return Ok(());
         }
         if session.incoming.len() >= MOST_INCOMING_BYTES {

@@ -13,6 +13,7 @@ use super::failure::as_io;
 use super::records::{Opened, Records};
 use super::scratch::{self, INCOMING_BYTES, MOST_RECORD_BYTES, MOST_SEALED_BYTES};
 use crate::kept::Kept;
+use crate::more::{KnowsEnd, WriteMore};
 
 /// A TLS connection after its handshake: a stream of bytes. Shutting it down sends `close_notify`, then the end; the client's
 /// `close_notify`, or its end without one, is the end of what it sends: MQTT's packets say where they end, so that nothing is
@@ -46,7 +47,7 @@ enum Reading {
     Ended,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+impl<S: AsyncRead + WriteMore> Session<S> {
     /// Before the handshake, of which these bytes have come.
     pub(super) fn new(stream: S, records: Records, incoming: Vec<u8>) -> Self {
         Self {
@@ -132,13 +133,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         })
     }
 
+    /// Seals bytes, as many as go into a record, and has `write` pass them on.
+    fn poll_seal(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+        write: impl Fn(Pin<&mut S>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.is_closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        ready!(self.poll_sealed(context))?;
+        let bytes = &bytes[..bytes.len().min(MOST_SEALED_BYTES)];
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        scratch::for_outgoing(|scratch| {
+            let length = self.records.seal(&mut self.incoming, bytes, scratch)?;
+            let mut left = &scratch[..length];
+            while !left.is_empty() {
+                match write(Pin::new(&mut self.stream), context, left) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(taken)) => left = &left[taken..],
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        self.sealed.append(left.to_vec());
+                        break;
+                    }
+                }
+            }
+            // They are sealed, and can't be taken back.
+            Poll::Ready(Ok(bytes.len()))
+        })
+    }
+
     /// What is to be sent for what was read. That it can't be is for those to find who write.
     fn send_answers(&mut self, context: &mut Context<'_>) {
         let _ = self.poll_sealed(context);
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Session<S> {
+impl<S: AsyncRead + WriteMore> AsyncRead for Session<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.send_answers(context);
@@ -163,34 +198,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Session<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Session<S> {
+impl<S: AsyncRead + WriteMore> KnowsEnd for TlsSession<S> {
+    fn is_at_end(&self) -> bool {
+        matches!(self.reading, Reading::Ended) && self.opened.is_empty()
+    }
+}
+
+impl<S: AsyncRead + WriteMore> WriteMore for TlsSession<S> {
+    fn poll_write_more(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_seal(context, bytes, S::poll_write_more)
+    }
+}
+
+impl<S: AsyncRead + WriteMore> AsyncWrite for Session<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.is_closed {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        ready!(this.poll_sealed(context))?;
-        let bytes = &bytes[..bytes.len().min(MOST_SEALED_BYTES)];
-        if bytes.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        scratch::for_outgoing(|scratch| {
-            let length = this.records.seal(&mut this.incoming, bytes, scratch)?;
-            let mut left = &scratch[..length];
-            while !left.is_empty() {
-                match Pin::new(&mut this.stream).poll_write(context, left) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(taken)) => left = &left[taken..],
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => {
-                        this.sealed.append(left.to_vec());
-                        break;
-                    }
-                }
-            }
-            // They are sealed, and can't be taken back.
-            Poll::Ready(Ok(bytes.len()))
-        })
+        self.get_mut().poll_seal(context, bytes, S::poll_write)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -207,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Session<S> {
             this.records.close(&mut this.incoming, &mut last);
             this.sealed.append(last);
         }
-        ready!(this.poll_sealed(context))?;
+        ready!(this.sealed.poll_write_more_to(context, &mut this.stream))?;
         match ready!(Pin::new(&mut this.stream).poll_shutdown(context)) {
             // It is gone already.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),

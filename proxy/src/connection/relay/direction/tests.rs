@@ -1,5 +1,7 @@
 //! How much is read at once, and held.
 
+use tokio::io::AsyncRead;
+
 use super::*;
 
 /// Always has more, and notes how much it was asked for.
@@ -12,6 +14,12 @@ impl AsyncRead for Spring {
         let more = vec![0; buffer.remaining()];
         buffer.put_slice(&more);
         Poll::Ready(Ok(()))
+    }
+}
+
+impl KnowsEnd for Spring {
+    fn is_at_end(&self) -> bool {
+        false
     }
 }
 
@@ -31,6 +39,12 @@ impl AsyncWrite for Sink {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+impl WriteMore for Sink {
+    fn poll_write_more(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write(context, bytes)
     }
 }
 

@@ -6,6 +6,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
+use crate::more::WriteMore;
+
 /// Reads and writes no more at a time than the sizes say, one after the other and over again. Zero: not now, but at once.
 pub(super) struct Cut {
     stream: DuplexStream,
@@ -55,6 +57,12 @@ impl AsyncRead for Cut {
         let outcome = Pin::new(&mut self.stream).poll_read(context, &mut piece);
         buffer.put_slice(piece.filled());
         outcome
+    }
+}
+
+impl WriteMore for Cut {
+    fn poll_write_more(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write(context, bytes)
     }
 }
 
