@@ -92,3 +92,60 @@ fn little_is_read_at_once_while_much_is_held() {
     poll(&mut direction, &mut spring, &mut Sink(usize::MAX));
     assert_eq!(spring.0, [MOST_BYTES, MOST_BYTES]);
 }
+
+/// Says these bytes, and whether its end is known to follow.
+struct Speaker(&'static [u8], bool);
+
+impl AsyncRead for Speaker {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.is_empty() && !self.1 {
+            return Poll::Pending;
+        }
+        buffer.put_slice(std::mem::take(&mut self.0));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl KnowsEnd for Speaker {
+    fn is_at_end(&self) -> bool {
+        self.1
+    }
+}
+
+/// What was done with it.
+#[derive(Default)]
+struct Notes(Vec<&'static str>);
+
+impl AsyncWrite for Notes {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.push("write");
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.push("shutdown");
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl WriteMore for Notes {
+    fn poll_write_more(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.push("write more");
+        Poll::Ready(Ok(bytes.len()))
+    }
+}
+
+#[test]
+fn the_last_bytes_are_written_with_the_end_that_follows_them() {
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    let (mut last, mut notes) = (Speaker(b"last", true), Notes::default());
+    assert!(Direction::default().poll(&mut context, &mut last, &mut notes).is_ready());
+    assert_eq!(notes.0, ["write more", "shutdown"]);
+    let (mut open, mut notes) = (Speaker(b"some", false), Notes::default());
+    assert!(Direction::default().poll(&mut context, &mut open, &mut notes).is_pending());
+    assert_eq!(notes.0, ["write"]);
+}
