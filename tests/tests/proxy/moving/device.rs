@@ -2,8 +2,8 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -35,36 +35,50 @@ pub(super) fn visit(stream: &mut TlsStream, client_id: &str) -> Result<By> {
 
 /// Devices that come one after the other, all the time.
 pub(super) struct Newcomers {
+    served: Arc<Mutex<Vec<By>>>,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Vec<By>>>,
+    thread: JoinHandle<Result<()>>,
 }
 
 impl Newcomers {
     /// With these clients in turn. Each keeps its sessions, and offers them to whoever ends TLS next.
     pub(super) fn start(clients: Vec<TlsClient>, address: SocketAddr, name: &str) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (told, name) = (Arc::clone(&stop), name.to_owned());
+        let (served, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (into, told, name) = (Arc::clone(&served), Arc::clone(&stop), name.to_owned());
         let thread = thread::spawn(move || {
-            let mut served = Vec::new();
-            for client in clients.iter().cycle() {
+            for (number, client) in clients.iter().cycle().enumerate() {
                 if told.load(Ordering::SeqCst) {
                     break;
                 }
-                let client_id = format!("{name}-{}", served.len());
+                let client_id = format!("{name}-{number}");
                 let by = client.connect(address).and_then(|mut stream| visit(&mut stream, &client_id));
-                served.push(by.with_context(|| client_id)?);
+                into.lock().unwrap_or_else(PoisonError::into_inner).push(by.with_context(|| client_id)?);
             }
-            Ok(served)
+            Ok(())
         });
-        Self { stop, thread }
+        Self { served, stop, thread }
     }
 
-    /// Has no more come.
+    /// Waits until ten more were served whose TLS this one ended, or until one was refused, which [`Self::finish`] tells.
+    pub(super) fn wait_for_ten(&self, by: By) -> Result<()> {
+        let count = || self.served().iter().filter(|served| **served == by).count();
+        let before = count();
+        let what = format!("ten more newcomers by {by:?}");
+        wait::until(&what, wait::SOON, || (count() >= before + 10 || self.thread.is_finished()).then_some(()))
+    }
+
+    /// Has no more come, and says who ended TLS for each.
     ///
     /// # Errors
-    /// One was refused; else who ended TLS for each.
+    /// One was refused.
     pub(super) fn finish(self) -> Result<Vec<By>> {
         self.stop.store(true, Ordering::SeqCst);
-        self.thread.join().map_err(|_| anyhow!("the newcomers panicked"))?
+        let served = Arc::clone(&self.served);
+        self.thread.join().map_err(|_| anyhow!("the newcomers panicked"))??;
+        Ok(served.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn served(&self) -> Vec<By> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

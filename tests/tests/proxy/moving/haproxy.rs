@@ -1,10 +1,13 @@
 //! A real HAProxy.
 
 use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use streamgate_tests::process::Process;
 use streamgate_tests::wait;
 use tempfile::TempDir;
@@ -29,10 +32,12 @@ impl Haproxy {
         let file = folder.path().join(CONFIGURATION);
         fs::write(&file, configuration)?;
         let mut command = Command::new(program());
-        command.args(["-W", "-db", "-f"]).arg(&file);
+        command.args(["-W", "-db", "-f"]).arg(&file).arg("-S").arg(folder.path().join(SOCKET));
         let mut master = Process::start(command)?;
         master.wait_for_line("HAProxy's start", wait::SOON, |line| line.contains(LOADED).then_some(()))?;
-        Ok(Self { folder, master })
+        let haproxy = Self { folder, master };
+        haproxy.wait_for_master()?;
+        Ok(haproxy)
     }
 
     /// Has it take another configuration, as an ingress controller does, and waits until the process of before takes nobody
@@ -48,13 +53,14 @@ impl Haproxy {
             (self.loads() > loads && self.master.lines().iter().any(has_stopped)).then_some(())
         })
         .with_context(|| self.log())?;
+        self.wait_for_master()?;
         Ok(former)
     }
 
     /// Ends the process of before, and all of its connections, as `hard-stop-after` does.
     pub(super) fn end(&mut self, former: &Former) -> Result<()> {
         let sent = Command::new("kill").arg(&former.id).status()?;
-        anyhow::ensure!(sent.success(), "the process of before has ended already\n{}", self.log());
+        ensure!(sent.success(), "the process of before has ended already\n{}", self.log());
         let gone = format!("Former worker ({}) exited", former.id);
         self.master.wait_for_line("the former process' end", wait::SOON, |line| line.contains(&gone).then_some(()))
     }
@@ -62,6 +68,21 @@ impl Haproxy {
     /// All that it wrote, for a test's failure message.
     pub(super) fn log(&self) -> String {
         self.master.lines().join("\n")
+    }
+
+    /// Waits until the master answers at its socket: a signal that comes earlier can be lost.
+    fn wait_for_master(&self) -> Result<()> {
+        let ask = || -> io::Result<String> {
+            let mut socket = UnixStream::connect(self.folder.path().join(SOCKET))?;
+            socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+            socket.write_all(b"show proc\n")?;
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        let is_whole = |answer: &String| answer.contains("# workers");
+        wait::until("HAProxy's master", wait::SOON, || ask().ok().filter(is_whole)).with_context(|| self.log())?;
+        Ok(())
     }
 
     fn loads(&self) -> usize {
@@ -93,5 +114,6 @@ fn program() -> &'static str {
 }
 
 const CONFIGURATION: &str = "haproxy.cfg";
+const SOCKET: &str = "master.sock";
 /// What the master writes once a configuration serves.
 const LOADED: &str = "Loading success.";
