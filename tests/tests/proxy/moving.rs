@@ -1,4 +1,4 @@
-//! Moving over from a HAProxy that ends mutual TLS, as docs/moving.md and docs/from-haproxy-ingress.md say it, without a gap.
+//! Moving over from a `HAProxy` that ends mutual TLS, as docs/moving.md and docs/from-haproxy-ingress.md say it, without a gap.
 
 use std::io::Write;
 use std::thread;

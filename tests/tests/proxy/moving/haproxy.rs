@@ -1,4 +1,4 @@
-//! A real HAProxy.
+//! A real `HAProxy`.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ use streamgate_tests::process::Process;
 use streamgate_tests::wait;
 use tempfile::TempDir;
 
-/// A HAProxy with a master, as an ingress controller runs it. Ended on drop, with all of its processes.
+/// A `HAProxy` with a master, as an ingress controller runs it. Ended on drop, with all of its processes.
 #[derive(Debug)]
 pub(super) struct Haproxy {
     folder: TempDir,

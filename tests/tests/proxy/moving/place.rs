@@ -1,4 +1,4 @@
-//! What a team has that moves: a broker, certificates, HAProxy's configuration of today, and streamgate beside it with the
+//! What a team has that moves: a broker, certificates, `HAProxy`'s configuration of today, and streamgate beside it with the
 //! manifests of the page.
 
 use std::fs;
@@ -33,7 +33,7 @@ const NAME_IN_PAGE: &str = "devices.acme.example";
 pub(super) struct Place {
     pub(super) broker: Broker,
     pub(super) proxy: Proxy,
-    /// The devices' address of today, HAProxy's.
+    /// The devices' address of today, `HAProxy`'s.
     pub(super) old_address: SocketAddr,
     page: Page,
     config: ConfigDir,
@@ -86,7 +86,7 @@ impl Place {
         Ok(Self { broker, proxy, old_address, page, config, servers, device, device_files })
     }
 
-    /// HAProxy's configuration as its ingress controller makes it of this ConfigMap of the page. Where it ends TLS, devices
+    /// `HAProxy`'s configuration as its ingress controller makes it of this ConfigMap of the page. Where it ends TLS, devices
     /// must show a certificate.
     pub(super) fn of_config_map(&self, file: &str) -> Result<String> {
         let text = block(&self.page, &Kind::File(file.to_owned()))?;
@@ -143,7 +143,7 @@ impl Place {
         Ok(text)
     }
 
-    /// HAProxy as it is today: it ends mutual TLS before the broker.
+    /// `HAProxy` as it is today: it ends mutual TLS before the broker.
     pub(super) fn today(&self) -> Result<Haproxy> {
         Haproxy::start(&self.of_config_map("haproxy.yaml")?)
     }
