@@ -13,6 +13,7 @@ mod failover;
 mod keep_alive;
 mod limits;
 mod mosquitto;
+mod moving;
 mod refusals;
 mod relay;
 mod reload;
