@@ -118,7 +118,8 @@ impl Fleet {
                 Event::Connected(_) => {
                     happened.connected.push(at - start);
                     if let Some(since) = gone.remove(&device) {
-                        happened.longest_gap = happened.longest_gap.max(at - since);
+                        let gap = happened.gaps.entry(self.client_id(device)).or_default();
+                        *gap = at.duration_since(since).max(*gap);
                     }
                 }
                 Event::Disconnected(code) => {
@@ -174,14 +175,19 @@ pub(crate) struct Happened {
     pub(crate) refused: Vec<u8>,
     /// What went wrong before there was a CONNACK.
     pub(crate) failed: Vec<String>,
-    /// The longest that a device was without a connection.
-    pub(crate) longest_gap: Duration,
+    /// The longest that each that went and came back was without a connection, by its client id.
+    pub(crate) gaps: BTreeMap<String, Duration>,
 }
 
 impl Happened {
     /// Whether nobody noticed anything.
     pub(crate) fn is_nothing(&self) -> bool {
         self.departures.is_empty() && self.refused.is_empty() && self.failed.is_empty()
+    }
+
+    /// The longest that a device was without a connection.
+    pub(crate) fn longest_gap(&self) -> Duration {
+        self.gaps.values().max().copied().unwrap_or_default()
     }
 
     /// Of those that went, the largest share that went within one second.

@@ -99,13 +99,14 @@ impl Kube {
         Ok(())
     }
 
-    /// Whether an account may do what a line says. That it could not be asked is an error, and no "no".
-    pub(crate) fn can(&self, account: &str, line: &str) -> Result<bool> {
-        let answer = self.try_kubectl(&format!("auth can-i {line} --as={account}"))?;
+    /// Whether whoever asks may do what a line says, or the account that its `--as` names. That it could not be asked is an
+    /// error, and no "no".
+    pub(crate) fn can(&self, line: &str) -> Result<bool> {
+        let answer = self.try_kubectl(&format!("auth can-i {line}"))?;
         match (answer.text().trim(), answer.code) {
             ("yes", Some(0)) => Ok(true),
             (text, Some(1)) if text == "no" || text.starts_with("no - ") => Ok(false),
-            _ => bail!("can {account} {line}? {answer:?}"),
+            _ => bail!("can-i {line}? {answer:?}"),
         }
     }
 

@@ -7,9 +7,11 @@
 
 mod afterwards;
 mod fleet;
+mod handover;
 mod kube;
 mod machine;
 mod measured;
+mod outside;
 mod own;
 mod scenarios;
 mod site;

@@ -4,13 +4,16 @@ mod brokers;
 mod certificates;
 mod claims;
 mod deletion;
+mod drain;
 mod faults;
 mod install;
+mod load_balancer;
 mod monitoring;
 mod pages;
 mod proxies;
 mod security;
 mod upgrade;
+mod watched;
 
 use anyhow::Result;
 
@@ -64,8 +67,10 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
     Site Any brokers::rolling_restart_of_brokers_brings_each_device_back_to_its_pod,
     Site Any brokers::scaling_brokers_moves_the_share_that_it_must_and_no_other,
     Site Any proxies::rolling_restart_of_proxies_hands_devices_over,
+    Site Any drain::a_drained_node_lets_its_proxies_go_one_at_a_time,
     Site Any proxies::wills_are_published_at_a_drain_as_the_route_says,
     Site Any proxies::scaling_proxies_writes_no_status_and_refuses_nobody,
+    Site Any load_balancer::devices_keep_their_addresses_through_a_load_balancer,
     Site AtHand faults::killed_operators_leave_devices_alone,
     Site AtHand faults::a_killed_sync_comes_back,
     Site AtHand faults::devices_of_a_killed_proxy_come_back,
@@ -86,6 +91,7 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
     Site Any monitoring::dashboard_and_alerts_ask_for_metrics_that_are_told,
     Site Any upgrade::devices_go_on_through_upgrades,
     Site OurOwn security::nothing_was_asked_for_beyond_what_is_granted_and_referred_to,
+    Site Any watched::without_rights_on_the_cluster_the_watched_namespaces_are_served,
     Site Any upgrade::a_second_gateway_of_one_name_is_refused,
     Site Any upgrade::uninstalling_leaves_nothing,
 };

@@ -30,7 +30,9 @@ pub(crate) const OPERATOR: &str = "deployment/streamgate-operator";
 pub(crate) const FLEET: &str = "fleet";
 /// The name that its devices ask for.
 pub(crate) const FLEET_NAME: &str = "devices.fleet.example";
-/// Over which a proxy that goes hands its devices back.
+/// For how long a proxy that goes still lets devices in.
+pub(crate) const DRAIN_DELAY: Duration = Duration::from_secs(3);
+/// Over which it hands its devices back then.
 pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// What the tests share.
@@ -119,9 +121,10 @@ gateways:
     replicas: 2
     service: {{type: NodePort}}
     resources: {{requests: {{cpu: 10m, memory: 64Mi}}}}
-    drainDelay: 3s
+    drainDelay: {}s
     drainTime: {}s
 ",
+            DRAIN_DELAY.as_secs(),
             DRAIN_TIME.as_secs()
         );
         let mut values: Value = serde_saphyr::from_str(&base)?;
@@ -291,6 +294,13 @@ gateways:
         let client = self.fleet_device("fleet")?;
         let address = self.address()?;
         Fleet::start(&Terms { address, client: &client, name: FLEET_NAME, called: "device", count, have_wills })
+    }
+
+    /// A few more besides, where the API may be away.
+    pub(crate) fn start_newcomers(&self, address: SocketAddr) -> Result<Fleet> {
+        let client = self.fleet_device("newcomer")?;
+        let called = "newcomer";
+        Fleet::start(&Terms { address, client: &client, name: FLEET_NAME, called, count: 20, have_wills: false })
     }
 
     // --- looking on

@@ -34,7 +34,7 @@ pub(crate) fn rolling_restart_of_brokers_brings_each_device_back_to_its_pod(
     ensure!(site.versions()? == versions, "a status was written for a rollout of brokers");
     let elsewhere = format!("{elsewhere} of {}", before.len());
     measured.value("rollout of 3 brokers: devices that are at another until they connect anew", elsewhere);
-    measured.seconds("rollout of 3 brokers: the longest gap of a device", happened.longest_gap);
+    measured.seconds("rollout of 3 brokers: the longest gap of a device", happened.longest_gap());
     Ok(())
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn scaling_brokers_moves_the_share_that_it_must_and_no_other(
     let of_the_fourth: BTreeSet<String> = moved.iter().map(|(device, _)| (*device).clone()).collect();
     ensure!(cut_off == of_the_fourth, "others than those of the fourth broker were cut off: {happened:?}");
     measured.value("4 to 3 brokers: devices that move", format!("{} of {DEVICES}", happened.departed.len()));
-    measured.seconds("4 to 3 brokers: the longest gap of a device", happened.longest_gap);
+    measured.seconds("4 to 3 brokers: the longest gap of a device", happened.longest_gap());
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::site::{FLEET, Site};
 /// The reason code "Not authorized" of a CONNACK (MQTT 5, 3.2.2.2).
 const NOT_AUTHORIZED: u8 = 0x87;
 /// The alert `unrecognized_name` (RFC 6066, 3).
-const UNRECOGNIZED_NAME: u8 = 112;
+pub(super) const UNRECOGNIZED_NAME: u8 = 112;
 const NAME: &str = "devices.passing.example";
 
 /// First the route, then the TlsSni, then the namespace; and at last a namespace with all that is in it at once.
@@ -73,13 +73,15 @@ fn delete_passing(site: &Site) -> Result<()> {
     site.wait_for_generated("passing", <[String]>::is_empty)
 }
 
+/// What a device is told.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Connack(u8),
     Alert(u8),
 }
 
-fn wait_for_answer(site: &Site, client: &TlsClient, wanted: &Answer) -> Result<()> {
+/// Waits until every proxy answers a device so.
+pub(super) fn wait_for_answer(site: &Site, client: &TlsClient, wanted: &Answer) -> Result<()> {
     let mut seen = None;
     let waited = wait::until("the refusal", Duration::from_secs(30), || {
         // By every proxy: each connection may be to another.

@@ -10,10 +10,9 @@ use streamgate_tests::component::Component;
 use streamgate_tests::wait;
 
 use crate::afterwards::Afterwards;
-use crate::fleet::{Fleet, Terms};
 use crate::kube::{condition, container_id, container_status, name};
 use crate::measured::Measured;
-use crate::site::{FLEET, FLEET_NAME, OPERATOR, PROXIES, SYSTEM, Site};
+use crate::site::{FLEET, OPERATOR, PROXIES, SYSTEM, Site};
 
 const DEVICES: usize = 100;
 
@@ -63,7 +62,7 @@ pub(crate) fn devices_of_a_killed_proxy_come_back(site: &Site, measured: &mut Me
     ensure!(!happened.departed.is_empty() && happened.departed.len() < DEVICES, "{happened:?}");
     measured
         .value("a proxy of two killed: devices that were cut off", format!("{} of {DEVICES}", happened.departed.len()));
-    measured.seconds("a proxy of two killed: the longest gap of a device", happened.longest_gap);
+    measured.seconds("a proxy of two killed: the longest gap of a device", happened.longest_gap());
     site.kube.wait_for_rollout(SYSTEM, PROXIES)?;
     site.wait_until_all_is_true(&[FLEET])
 }
@@ -95,16 +94,7 @@ pub(crate) fn devices_connect_while_the_api_server_is_away(site: &Site, measured
         let start = Instant::now();
         let mut connects = 0;
         while start.elapsed() < MINUTE {
-            let client = site.fleet_device("newcomer")?;
-            let newcomers = Fleet::start(&Terms {
-                address,
-                client: &client,
-                name: FLEET_NAME,
-                called: "newcomer",
-                count: 20,
-                have_wills: false,
-            })?;
-            let happened = newcomers.since(start);
+            let happened = site.start_newcomers(address)?.since(start);
             ensure!(happened.refused.is_empty() && happened.failed.is_empty(), "{happened:?}");
             connects += happened.connected.len();
             std::thread::sleep(Duration::from_secs(5));

@@ -42,7 +42,7 @@ fn devices_go_on(site: &Site, measured: &mut Measured, what: &str, does: impl Fn
     let happened = fleet.since(start);
     ensure!(happened.refused.is_empty() && happened.failed.is_empty(), "{what}: {happened:?}");
     ensure!(happened.departed.len() == 100, "{what}: not all proxies were replaced");
-    measured.seconds(format!("{what}: the longest gap of a device"), happened.longest_gap);
+    measured.seconds(format!("{what}: the longest gap of a device"), happened.longest_gap());
     site.wait_until_all_is_true(&["acme", "globex", FLEET])
 }
 
