@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
@@ -76,6 +77,8 @@ impl Haproxy {
             let mut socket = UnixStream::connect(self.folder.path().join(SOCKET))?;
             socket.set_read_timeout(Some(Duration::from_millis(500)))?;
             socket.write_all(b"show proc\n")?;
+            // Else it waits for the next question.
+            socket.shutdown(Shutdown::Write)?;
             let mut answer = String::new();
             socket.read_to_string(&mut answer)?;
             Ok(answer)
