@@ -1,5 +1,5 @@
-//! Devices that stay: each connects by mutual TLS, says where it was brought, keeps its connection alive, and comes back when
-//! it loses it, as firmware does.
+//! Devices that stay: each connects by mutual TLS, says where it was brought, publishes message after message, and comes back
+//! when it loses its connection, as firmware does.
 
 mod device;
 
@@ -8,17 +8,19 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use streamgate_tests::tls_client::TlsClient;
 use streamgate_tests::wait;
 use streamgate_tests::wire::Version;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
 
 use self::device::Device;
 
 /// Devices of one tenant. They end on drop.
 pub(crate) struct Fleet {
     journal: Arc<Journal>,
+    network_loss: Arc<Notify>,
     called: String,
     count: usize,
     /// Its drop ends them.
@@ -69,9 +71,9 @@ impl Fleet {
     /// Starts them, and waits until each is at a broker. Every second one speaks MQTT 5, the others MQTT 3.1.1.
     pub(crate) fn start(terms: &Terms<'_>) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let journal = Arc::new(Journal::default());
+        let (journal, network_loss) = (Arc::new(Journal::default()), Arc::new(Notify::new()));
         for number in 0..terms.count {
-            let device = Device::new(number, terms)?;
+            let device = Device::new(number, terms, Arc::clone(&network_loss))?;
             let journal = Arc::clone(&journal);
             runtime.spawn(async move {
                 // A fleet is not switched on in one moment.
@@ -79,7 +81,8 @@ impl Fleet {
                 device.live(|event| journal.note(number, event)).await;
             });
         }
-        let fleet = Self { journal, called: terms.called.to_owned(), count: terms.count, _runtime: runtime };
+        let called = terms.called.to_owned();
+        let fleet = Self { journal, network_loss, called, count: terms.count, _runtime: runtime };
         fleet.wait_until_whole().context("the fleet's first connections")?;
         Ok(fleet)
     }
@@ -93,6 +96,14 @@ impl Fleet {
         };
         let waited = wait::until("all devices of the fleet", LONG, is_whole);
         waited.with_context(|| format!("{here} of {} are connected; last: {:?}", self.count, self.last_troubles()))
+    }
+
+    /// Has every device, all of which are connected, lose its network for a moment, and waits until each is back by itself.
+    pub(crate) fn reconnect(&self) -> Result<()> {
+        let start = Instant::now();
+        self.network_loss.notify_waiters();
+        wait::until("all devices to come back", LONG, || (self.since(start).gaps.len() == self.count).then_some(()))?;
+        self.wait_until_whole()
     }
 
     /// Where each that is connected is, by its client id.
@@ -124,13 +135,13 @@ impl Fleet {
                 }
                 Event::Disconnected(code) => {
                     happened.told.entry(code).or_default().insert(device);
-                    happened.departures.push(at - start);
+                    happened.departures += 1;
                     happened.departed.insert(device);
                     gone.insert(device, at);
                 }
                 Event::Lost => {
                     happened.lost += 1;
-                    happened.departures.push(at - start);
+                    happened.departures += 1;
                     happened.departed.insert(device);
                     gone.insert(device, at);
                 }
@@ -151,6 +162,11 @@ impl Fleet {
         device::client_id(&self.called, number)
     }
 
+    /// Whether a device of this fleet has this client id.
+    pub(crate) fn has(&self, client_id: &str) -> bool {
+        (0..self.count).any(|number| self.client_id(number) == client_id)
+    }
+
     fn last_troubles(&self) -> Vec<Event> {
         let troubles = self.journal.entries().into_iter().rev().map(|entry| entry.event);
         troubles.filter(|event| !matches!(event, Event::Connected(_))).take(3).collect()
@@ -167,8 +183,8 @@ pub(crate) struct Happened {
     pub(crate) told: BTreeMap<u8, BTreeSet<usize>>,
     /// How many lost their connection without a word.
     pub(crate) lost: usize,
-    /// When each that had been connected was no more.
-    pub(crate) departures: Vec<Duration>,
+    /// How often one that had been connected was no more.
+    pub(crate) departures: usize,
     /// Which they were.
     pub(crate) departed: BTreeSet<usize>,
     /// The codes of refused CONNECTs.
@@ -180,22 +196,23 @@ pub(crate) struct Happened {
 }
 
 impl Happened {
-    /// Whether nobody noticed anything.
-    pub(crate) fn is_nothing(&self) -> bool {
-        self.departures.is_empty() && self.refused.is_empty() && self.failed.is_empty()
-    }
-
     /// The longest that a device was without a connection.
     pub(crate) fn longest_gap(&self) -> Duration {
         self.gaps.values().max().copied().unwrap_or_default()
     }
 
-    /// Of those that went, the largest share that went within one second.
-    pub(crate) fn largest_share_within_a_second(&self) -> f64 {
-        let most = self.departures.iter().map(|from| {
-            self.departures.iter().filter(|at| *at >= from && **at < *from + Duration::from_secs(1)).count()
-        });
-        share(most.max().unwrap_or(0), self.count)
+    /// Nobody may have noticed anything: how many did, of how many.
+    pub(crate) fn ensure_nothing(&self) -> Result<String> {
+        let is_nothing = self.departures == 0 && self.refused.is_empty() && self.failed.is_empty();
+        ensure!(is_nothing, "devices noticed it: {self:?}");
+        Ok(format!("{} of {}", self.departed.len(), self.count))
+    }
+
+    /// None may have been refused, or have failed to connect.
+    pub(crate) fn ensure_nobody_was_refused(&self) -> Result<()> {
+        ensure!(self.refused.is_empty(), "refused: {:x?}", self.refused);
+        ensure!(self.failed.is_empty(), "failed: {:?}", self.failed);
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use streamgate_tests::process::Process;
 
-use crate::fleet::{Fleet, Happened};
+use crate::fleet::{Fleet, Happened, share};
 use crate::kube::name;
 use crate::site::{DRAIN_DELAY, DRAIN_TIME, SYSTEM, Site};
 
@@ -28,17 +28,20 @@ impl Handover {
     }
 
     /// Waits until each has handed back its devices, and all are connected. Each is in time: its last device is back once
-    /// `drainDelay` and `drainTime` are over, from when it began to stop. Gives the longest, and what happened to the devices.
-    pub(crate) fn ends_in_time(mut self, fleet: &Fleet) -> Result<(Duration, Happened)> {
+    /// `drainDelay` and `drainTime` are over, from when it began to stop.
+    pub(crate) fn ends_in_time(mut self, fleet: &Fleet) -> Result<Ended> {
         for (proxy, log) in &mut self.logs {
             let is_done = |line: &str| line.contains("all clients are handed back").then_some(());
             log.wait_for_line("the leave of its last device", LONG, is_done).with_context(|| proxy.clone())?;
         }
         fleet.wait_until_whole()?;
         let happened = fleet.since(self.start);
-        let (mut longest, mut departures) = (Duration::ZERO, 0);
+        let (mut longest, mut spike, mut departures) = (Duration::ZERO, 0.0_f64, 0);
         for (proxy, log) in &self.logs {
-            let left = departures_in(&log.lines()).with_context(|| format!("the log of {proxy}"))?;
+            let mut left = departures_in(&log.lines()).with_context(|| format!("the log of {proxy}"))?;
+            // Others may have been there besides.
+            left.retain(|(device, _)| fleet.has(device));
+            spike = spike.max(largest_share_within_a_second(&left));
             departures += left.len();
             for (device, after) in left {
                 let gap =
@@ -47,16 +50,33 @@ impl Handover {
             }
         }
         ensure!(
-            departures == happened.departures.len(),
+            departures == happened.departures,
             "{} devices left, of which proxies handed back {departures}",
-            happened.departures.len()
+            happened.departures
         );
         ensure!(
             longest < DRAIN_DELAY + DRAIN_TIME + MARGIN,
             "the last device of a proxy was back {longest:?} after that began to stop"
         );
-        Ok((longest, happened))
+        Ok(Ended { longest, spike, happened })
     }
+}
+
+/// How it went.
+pub(crate) struct Ended {
+    /// From when a proxy began to stop until its last device was back.
+    pub(crate) longest: Duration,
+    /// Of the devices of one proxy, the largest share that it handed back within a second.
+    pub(crate) spike: f64,
+    /// What happened to the devices.
+    pub(crate) happened: Happened,
+}
+
+fn largest_share_within_a_second(left: &[(String, Duration)]) -> f64 {
+    let within_a_second = |from: Duration| {
+        left.iter().filter(|(_, after)| *after >= from && *after < from + Duration::from_secs(1)).count()
+    };
+    share(left.iter().map(|(_, after)| within_a_second(*after)).max().unwrap_or(0), left.len())
 }
 
 /// The client ids of devices that were handed back, each with how long after the proxy began to stop.

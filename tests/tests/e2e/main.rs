@@ -11,6 +11,7 @@ mod handover;
 mod kube;
 mod machine;
 mod measured;
+mod newcomers;
 mod outside;
 mod own;
 mod scenarios;

@@ -173,7 +173,12 @@ gateways:
 
     /// Where devices from outside reach the proxies.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
-        let service = self.kube.get(&format!("service -n {SYSTEM} streamgate-default"))?;
+        self.address_of("streamgate-default")
+    }
+
+    /// Where they reach those of a gateway, by its Service.
+    pub(crate) fn address_of(&self, service: &str) -> Result<SocketAddr> {
+        let service = self.kube.get(&format!("service -n {SYSTEM} {service}"))?;
         let ports = service["spec"]["ports"].as_array().cloned().unwrap_or_default();
         let port = ports.iter().find(|port| port["name"] == "mqtts").and_then(|port| port["nodePort"].as_u64());
         let nodes = self.kube.list("nodes")?;
@@ -190,9 +195,11 @@ gateways:
 
     // --- the tenants
 
-    /// A namespace that says whose it is, whoever applies it besides.
+    /// A namespace that says whose it is, whoever applies it besides, and in which the API server takes restricted pods alone.
     pub(crate) fn namespace(&self, namespace: &str) -> Result<()> {
-        let metadata = json!({"name": namespace, "labels": {MADE_BY: TESTS}});
+        let metadata = json!({
+            "name": namespace, "labels": {MADE_BY: TESTS, "pod-security.kubernetes.io/enforce": "restricted"},
+        });
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
         self.kube.apply_as(TESTS, &namespace.to_string())
     }

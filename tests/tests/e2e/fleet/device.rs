@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,6 +10,7 @@ use rustls::pki_types::ServerName;
 use streamgate_tests::wire::{self, Connect, Version};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, split};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -22,6 +24,10 @@ pub(super) struct Device {
     server_name: ServerName<'static>,
     version: Version,
     connect: Vec<u8>,
+    /// Where it publishes.
+    topic: String,
+    /// Tells that it loses its network.
+    network_loss: Arc<Notify>,
 }
 
 /// How an attempt to connect ended.
@@ -40,7 +46,7 @@ pub(super) fn version(number: usize) -> Version {
 }
 
 impl Device {
-    pub(super) fn new(number: usize, terms: &Terms<'_>) -> Result<Self> {
+    pub(super) fn new(number: usize, terms: &Terms<'_>, network_loss: Arc<Notify>) -> Result<Self> {
         let version = version(number);
         let id = client_id(terms.called, number);
         let mut connect = Connect::new(version, &id).keep_alive(30);
@@ -54,6 +60,8 @@ impl Device {
             server_name: ServerName::try_from(terms.name.to_owned())?,
             version,
             connect: connect.bytes(),
+            topic: format!("up/{id}"),
+            network_loss,
         })
     }
 
@@ -62,8 +70,13 @@ impl Device {
         loop {
             match timeout(PATIENCE, self.connect()).await {
                 Ok(Ok(Attempt::Connected(stream, broker))) => {
+                    // From before it counts as connected, so that none goes by unheard.
+                    let network_loss = self.network_loss.notified();
                     note(Event::Connected(broker));
-                    note(self.stay(stream).await);
+                    note(tokio::select! {
+                        event = self.stay(stream) => event,
+                        () = network_loss => Event::Lost,
+                    });
                     continue;
                 }
                 Ok(Ok(Attempt::Refused(code))) => note(Event::Refused(code)),
@@ -100,12 +113,16 @@ impl Device {
         }
     }
 
-    /// Keeps the connection alive until it ends.
+    /// Publishes until the connection ends.
     async fn stay(&self, stream: Box<TlsStream<TcpStream>>) -> Event {
         let (mut reader, mut writer) = split(stream);
-        let pings = async {
-            while writer.write_all(&wire::PINGREQ).await.is_ok() {
-                sleep(PING_EVERY).await;
+        let publishes = async {
+            for id in (1..=u16::MAX).cycle() {
+                let message = wire::publish(self.version, &self.topic, b"on", 1, id, false);
+                if writer.write_all(&message).await.is_err() {
+                    break;
+                }
+                sleep(PUBLISH_EVERY).await;
             }
             // The reader has what there is to say.
             pending::<()>().await;
@@ -115,14 +132,14 @@ impl Device {
                 match timeout(PATIENCE, read_packet(&mut reader)).await {
                     Ok(Ok((DISCONNECT, body))) => return Event::Disconnected(body.first().copied().unwrap_or(0)),
                     Ok(Ok(_)) => {}
-                    // Where not even a ping is answered, the connection is no better than none.
+                    // Where no message is acknowledged any more, the connection is no better than none.
                     Ok(Err(_)) | Err(_) => return Event::Lost,
                 }
             }
         };
         tokio::select! {
             event = reads => event,
-            () = pings => Event::Lost,
+            () = publishes => Event::Lost,
         }
     }
 }
@@ -148,7 +165,7 @@ const PUBLISH: u8 = 0x30;
 const DISCONNECT: u8 = 0xe0;
 /// The topic at which each broker keeps its pod's name.
 const WHERE: &str = "whoami";
-const PING_EVERY: Duration = Duration::from_millis(500);
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 /// How long an attempt may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two attempts of one device.

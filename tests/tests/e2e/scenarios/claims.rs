@@ -1,9 +1,10 @@
 //! Who may have what: names, namespaces, and where a route may lead.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use streamgate_tests::pki::Credentials;
 use streamgate_tests::tls_client::TlsClient;
 use streamgate_tests::wait;
 use streamgate_tests::wire::{self, Connect, Version};
@@ -11,14 +12,18 @@ use streamgate_tests::wire::{self, Connect, Version};
 use crate::afterwards::Afterwards;
 use crate::kube::{condition, name};
 use crate::measured::Measured;
+use crate::scenarios::certificates::certificate;
+use crate::scenarios::deletion::{Answer, UNRECOGNIZED_NAME, wait_for_answer};
 use crate::scenarios::proxies::wait_until_two_proxies_are_left;
-use crate::site::{GATEWAY, SYSTEM, Site};
+use crate::site::{FLEET, GATEWAY, SYSTEM, Site};
 
-/// Of two namespaces that claim one name the older keeps it, and the younger is told who has it.
-pub(crate) fn the_older_claim_keeps_a_name(site: &Site, _: &mut Measured) -> Result<()> {
-    for namespace in ["claims-a", "claims-b"] {
+/// Of two namespaces that claim one name the older keeps it, and the younger is told who has it: devices are shown the older's
+/// certificate, and the younger's from when the older has gone.
+pub(crate) fn the_older_claim_keeps_a_name(site: &Site, measured: &mut Measured) -> Result<()> {
+    let (older, younger) = (site.public.server(&["shared.example"])?, site.public.server(&["shared.example"])?);
+    for (namespace, its) in [("claims-a", &older), ("claims-b", &younger)] {
         site.namespace(namespace)?;
-        site.tls_secret(namespace, "tls", &site.public.server(&["shared.example"])?)?;
+        site.tls_secret(namespace, "tls", its)?;
     }
     site.kube.apply(&tls_sni("claims-a", "shared.example", json!({})).to_string())?;
     site.kube.wait_for_condition("claims-a", "tlssni/names", "Programmed")?;
@@ -32,49 +37,78 @@ pub(crate) fn the_older_claim_keeps_a_name(site: &Site, _: &mut Measured) -> Res
         let first: jiff::Timestamp = first.as_str()?.parse().ok()?;
         (now > first).then_some(())
     })?;
+    let start = Instant::now();
     site.kube.apply(&tls_sni("claims-b", "shared.example", json!({})).to_string())?;
     let message = wait_for(site, "tlssni -n claims-b names", "Accepted", "False", "Conflicted")?;
+    measured.seconds("a second claim of a name: until it is told who has it", start.elapsed());
     ensure!(message.contains("claims-a/names"), "it isn't told who has the name: {message}");
     let kept = condition(&site.kube.get("tlssni -n claims-a names")?, "Programmed").context("no condition")?;
     ensure!(kept.0 == "True", "{kept:?}");
-    site.kube.kubectl("delete namespace claims-a --wait=true --timeout=90s")?;
+    is_shown(site, &older).context("two claim the name")?;
+    let start = Instant::now();
+    site.kube.kubectl("delete tlssni -n claims-a names")?;
     site.kube.wait_for_condition("claims-b", "tlssni/names", "Programmed")?;
-    site.kube.kubectl("delete namespace claims-b --wait=true --timeout=90s")?;
+    measured.seconds("the older claim deleted: until the younger has the name", start.elapsed());
+    is_shown(site, &younger).context("the younger alone claims the name")?;
+    site.kube.kubectl("delete namespace claims-a claims-b --wait=true --timeout=90s")?;
+    Ok(())
+}
+
+/// A device that asks for the contested name is shown this certificate, whichever proxy it meets.
+fn is_shown(site: &Site, wanted: &Credentials) -> Result<()> {
+    let client = TlsClient::new(&site.public, "shared.example")?;
+    for _ in 0..8 {
+        ensure!(
+            Some(&certificate(site, &client)?) == wanted.chain_der().first(),
+            "a device is shown another certificate"
+        );
+    }
     Ok(())
 }
 
 /// Another namespace attaches a route only where the TlsSni's owner allows it.
-pub(crate) fn another_namespace_attaches_only_where_it_is_allowed(site: &Site, _: &mut Measured) -> Result<()> {
+pub(crate) fn another_namespace_attaches_only_where_it_is_allowed(site: &Site, measured: &mut Measured) -> Result<()> {
     for namespace in ["names", "guests"] {
         site.namespace(namespace)?;
     }
     site.tls_secret("names", "tls", &site.public.server(&["hosted.example"])?)?;
     site.kube.apply(&tls_sni("names", "hosted.example", json!({})).to_string())?;
+    let start = Instant::now();
     site.kube.apply(&route("guests", "hosted.example", "broker").to_string())?;
     wait_for(site, "streamroute -n guests devices", "ResolvedRefs", "False", "NotAllowedByTlsSni")?;
+    measured.seconds("a route at another namespace's name: until it is told that it may not", start.elapsed());
+    let start = Instant::now();
     site.kube
         .apply(&tls_sni("names", "hosted.example", json!({"allowedRoutes": {"namespaces": "All"}})).to_string())?;
     // Its Service is still missing, which is another matter.
     wait_for(site, "streamroute -n guests devices", "ResolvedRefs", "False", "RefNotFound")?;
+    measured.seconds("the name's owner allows it: until the route is told that it may", start.elapsed());
     site.kube.kubectl("delete namespace names guests --wait=true --timeout=90s")?;
     Ok(())
 }
 
-/// What the gateway's owner writes into the chart's values holds.
-pub(crate) fn the_owners_namespaces_and_domains_hold(site: &Site, _: &mut Measured) -> Result<()> {
+/// What the gateway's owner writes into the chart's values holds: a name that it refuses is no device's either.
+pub(crate) fn the_owners_namespaces_and_domains_hold(site: &Site, measured: &mut Measured) -> Result<()> {
     let as_before = Afterwards::new(|| site.install(""));
     site.install(
         "gateways: {default: {allowedNamespaces: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: NotIn, values: [outsiders]}]}, \
          domains: [{namespaces: [acme], names: ['*.acme.example']}, {namespaces: [globex], names: [meters.globex.example]}, \
          {namespaces: [fleet], names: [devices.fleet.example]}, {namespaces: [insiders], names: ['*.insiders.example']}]}}",
     )?;
-    for (namespace, name) in [("outsiders", "x.outsiders.example"), ("insiders", "devices.acme.example")] {
+    let start = Instant::now();
+    let refused = [("outsiders", "x.outsiders.example"), ("insiders", "x.acme.example")];
+    for (namespace, name) in refused {
         site.namespace(namespace)?;
         site.tls_secret(namespace, "tls", &site.public.server(&[name])?)?;
         site.kube.apply(&tls_sni(namespace, name, json!({})).to_string())?;
     }
     wait_for(site, "tlssni -n outsiders names", "Accepted", "False", "NamespaceNotAllowed")?;
     wait_for(site, "tlssni -n insiders names", "Accepted", "False", "NameNotAllowed")?;
+    for (_, name) in refused {
+        let device = TlsClient::new(&site.public, name)?;
+        wait_for_answer(site, &device, &Answer::Alert(UNRECOGNIZED_NAME)).context(name)?;
+    }
+    measured.seconds("names that the gateway's owner refuses: until tenants and devices are told", start.elapsed());
     site.kube.apply(&tls_sni("insiders", "x.insiders.example", json!({})).to_string())?;
     wait_for(site, "tlssni -n insiders names", "Accepted", "True", "Accepted")?;
     site.wait_until_all_is_true(&["acme", "globex", "fleet"])?;
@@ -90,6 +124,9 @@ pub(crate) fn no_route_leads_to_metadata_loopback_or_a_proxy(site: &Site, measur
         wait_until_two_proxies_are_left(site)
     });
     site.install(&format!("gateways: {{other: {OTHER}}}"))?;
+    let start = Instant::now();
+    a_device_passes_through_the_other(site)?;
+    measured.seconds("a second gateway: until a device passes through it", start.elapsed());
     site.namespace("trespasser")?;
     site.tls_secret("trespasser", "tls", &site.public.server(&NAMES)?)?;
     let mut names = tls_sni("trespasser", NAMES[0], json!({}));
@@ -146,6 +183,29 @@ pub(crate) fn no_route_leads_to_metadata_loopback_or_a_proxy(site: &Site, measur
     as_before.now()
 }
 
+/// A device comes to the fleet's brokers by the gateway `other`; the first knows nothing of its name.
+fn a_device_passes_through_the_other(site: &Site) -> Result<()> {
+    let sni = "other.fleet.example";
+    site.tls_secret(FLEET, "other-tls", &site.public.server(&[sni])?)?;
+    let mut objects = [tls_sni(FLEET, sni, json!({})), route(FLEET, sni, "broker")];
+    for object in &mut objects {
+        object["metadata"]["name"] = json!("other");
+        object["spec"]["gateway"] = json!("other");
+    }
+    objects[0]["spec"]["certificates"] = json!([{"secretName": "other-tls"}]);
+    site.kube.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string())?;
+    let nothing = Afterwards::new(|| {
+        site.kube.kubectl(&format!("delete -n {FLEET} streamroute/other tlssni/other secret/other-tls")).map(|_| ())
+    });
+    site.kube.wait_for_condition(FLEET, "streamroute/other tlssni/other", "Programmed")?;
+    let device = TlsClient::new(&site.public, sni)?;
+    let mut stream = device.connect(site.address_of("streamgate-other")?)?;
+    let code = wire::connack(&mut stream, &Connect::new(Version::V5, "other"))?.code();
+    ensure!(code == Some(0), "a device of the second gateway was told {code:x?}");
+    wait_for_answer(site, &device, &Answer::Alert(UNRECOGNIZED_NAME)).context("its name at the first gateway")?;
+    nothing.now()
+}
+
 /// What proxies count of attempts to go where that tenant's routes lead.
 fn attempts_of_trespasser(site: &Site) -> Result<Vec<String>> {
     let mut lines = Vec::new();
@@ -178,7 +238,7 @@ fn endpoints_at(service: &str, address: &str) -> Value {
 }
 
 /// Another gateway, which is gone soon after it is taken away.
-const OTHER: &str = "{replicas: 1, service: {type: ClusterIP}, drainDelay: 1s, drainTime: 1s}";
+const OTHER: &str = "{replicas: 1, service: {type: NodePort}, drainDelay: 1s, drainTime: 1s}";
 const NAMES: [&str; 2] = ["x.trespasser.example", "y.trespasser.example"];
 /// The reason code "Server unavailable" of a CONNACK (MQTT 5, 3.2.2.2).
 const SERVER_UNAVAILABLE: u8 = 0x88;

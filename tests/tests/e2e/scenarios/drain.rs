@@ -8,9 +8,9 @@ use streamgate_tests::process::Process;
 use streamgate_tests::wait;
 
 use crate::afterwards::Afterwards;
-use crate::handover::Handover;
+use crate::handover::{Ended, Handover};
 use crate::measured::Measured;
-use crate::scenarios::proxies::{ensure_nobody_was_refused, wait_until_two_proxies_are_left};
+use crate::scenarios::proxies::wait_until_two_proxies_are_left;
 use crate::site::{FLEET, Site};
 
 const DEVICES: usize = 100;
@@ -46,9 +46,9 @@ pub(crate) fn a_drained_node_lets_its_proxies_go_one_at_a_time(site: &Site, meas
 
     ensure!(fewest + 1 == proxies.len(), "of {} proxies {fewest} served", proxies.len());
     ensure!(its.len() < 2 || refusals > 0, "no eviction was refused");
-    let (longest, happened) = handover.ends_in_time(&fleet)?;
+    let Ended { longest, happened, .. } = handover.ends_in_time(&fleet)?;
     wait_until_two_proxies_are_left(site)?;
-    ensure_nobody_was_refused(&happened)?;
+    happened.ensure_nobody_was_refused()?;
     measured.value("a node drained: the fewest of 2 proxies that served", fewest);
     measured.seconds("a node drained: from when a proxy begins to stop until its last device is back", longest);
     measured.seconds("a node drained: the longest gap of a device", happened.longest_gap());

@@ -12,13 +12,14 @@ use streamgate_tests::wait;
 use crate::afterwards::Afterwards;
 use crate::kube::{condition, container_id, container_status, name};
 use crate::measured::Measured;
+use crate::newcomers;
 use crate::site::{FLEET, OPERATOR, PROXIES, SYSTEM, Site};
 
 const DEVICES: usize = 100;
 
 /// The operator, both replicas at once, by SIGKILL: neither gives the Lease back, so that it is taken over as it expires.
 pub(crate) fn killed_operators_leave_devices_alone(site: &Site, measured: &mut Measured) -> Result<()> {
-    unharmed(site, || {
+    unharmed(site, measured, "both operators killed", |measured| {
         let pods = site.kube.list(&format!("pods -n {SYSTEM} -l app.kubernetes.io/component=operator"))?;
         let before: Vec<_> = pods.iter().map(|pod| restarts_in(pod, "operator")).collect();
         let holder = lease_holder(site)?;
@@ -39,7 +40,7 @@ pub(crate) fn killed_operators_leave_devices_alone(site: &Site, measured: &mut M
 
 /// The sidecar: kubelet starts it again, and it goes on.
 pub(crate) fn a_killed_sync_comes_back(site: &Site, measured: &mut Measured) -> Result<()> {
-    unharmed(site, || {
+    unharmed(site, measured, "sync killed", |measured| {
         let pod = site.proxies()?.into_iter().next().context("no proxy")?;
         let start = Instant::now();
         site.machine.kill_container(container_id(&pod, "config-sync")?)?;
@@ -50,21 +51,40 @@ pub(crate) fn a_killed_sync_comes_back(site: &Site, measured: &mut Measured) -> 
     })
 }
 
-/// A proxy: its devices come back at once, by the other or by the one that kubelet starts.
+/// A proxy: its devices come back at once, by the other or by the one that kubelet starts; the other's notice nothing.
 pub(crate) fn devices_of_a_killed_proxy_come_back(site: &Site, measured: &mut Measured) -> Result<()> {
     let fleet = site.start_fleet(DEVICES)?;
-    let pod = site.proxies()?.into_iter().next().context("no proxy")?;
+    let proxies = site.proxies()?;
+    let pod = proxies.first().context("no proxy")?;
+    // Those of a fleet from before may still be about to go.
+    let (its, others) = wait::until("proxies with no other devices than the fleet's", wait::SOON, || {
+        let counts: Vec<_> = proxies.iter().map(|proxy| connections(site, proxy).ok()).collect::<Option<_>>()?;
+        let (its, others) = (counts[0], counts[1..].iter().sum::<usize>());
+        (its + others == DEVICES).then_some((its, others))
+    })?;
+    ensure!(its > 0 && others > 0, "one proxy has all devices: {its} and {others}");
     let start = Instant::now();
-    site.machine.kill_container(container_id(&pod, "proxy")?)?;
-    wait_for_restart(site, name(&pod), "proxy", restarts_in(&pod, "proxy"))?;
+    site.machine.kill_container(container_id(pod, "proxy")?)?;
+    wait_for_restart(site, name(pod), "proxy", restarts_in(pod, "proxy"))?;
     fleet.wait_until_whole()?;
     let happened = fleet.since(start);
-    ensure!(!happened.departed.is_empty() && happened.departed.len() < DEVICES, "{happened:?}");
-    measured
-        .value("a proxy of two killed: devices that were cut off", format!("{} of {DEVICES}", happened.departed.len()));
+    // All of its own are, so where they are as many they are no other's.
+    let cut_off = happened.departed.len();
+    ensure!(cut_off == its && happened.departures == its, "of the {its} of that proxy: {happened:?}");
+    measured.value(
+        "a proxy of two killed: its devices, the other's, those that were cut off",
+        format!("{its}, {others}, {cut_off}"),
+    );
     measured.seconds("a proxy of two killed: the longest gap of a device", happened.longest_gap());
     site.kube.wait_for_rollout(SYSTEM, PROXIES)?;
-    site.wait_until_all_is_true(&[FLEET])
+    site.wait_until_all_is_true(&[FLEET, "acme", "globex"])
+}
+
+/// The devices that a proxy has now, as it counts them itself.
+fn connections(site: &Site, proxy: &Value) -> Result<usize> {
+    let metrics = site.kube.ask_pod(SYSTEM, name(proxy), 9901, "metrics")?;
+    let counts = metrics.lines().filter(|line| line.starts_with("streamgate_connections_active{"));
+    counts.map(|line| -> Result<usize> { Ok(line.rsplit(' ').next().unwrap_or_default().parse()?) }).sum()
 }
 
 /// kubelet and containerd: containers go on, and further ones can be started.
@@ -72,7 +92,7 @@ pub(crate) fn a_node_whose_kubelet_and_containerd_restart_keeps_its_devices(
     site: &Site,
     measured: &mut Measured,
 ) -> Result<()> {
-    unharmed(site, || {
+    unharmed(site, measured, "kubelet and containerd restarted", |measured| {
         let before = container_ids(&site.proxies()?)?;
         let start = Instant::now();
         site.machine.restart(Component::Kubelet)?;
@@ -87,16 +107,17 @@ pub(crate) fn a_node_whose_kubelet_and_containerd_restart_keeps_its_devices(
 
 /// The API server, for a minute: devices stay, and further ones get in.
 pub(crate) fn devices_connect_while_the_api_server_is_away(site: &Site, measured: &mut Measured) -> Result<()> {
-    unharmed(site, || {
+    unharmed(site, measured, "API server away for a minute", |measured| {
         let address = site.address()?;
         site.machine.kill(Component::ApiServer)?;
         let server = Afterwards::new(|| site.machine.start(Component::ApiServer));
+        // kind's kubelet ends it in its own time.
+        let is_away = || (!site.kube.try_kubectl("get --raw /readyz").ok()?.success()).then_some(());
+        wait::until("the API server's end", MINUTE, is_away)?;
         let start = Instant::now();
         let mut connects = 0;
         while start.elapsed() < MINUTE {
-            let happened = site.start_newcomers(address)?.since(start);
-            ensure!(happened.refused.is_empty() && happened.failed.is_empty(), "{happened:?}");
-            connects += happened.connected.len();
+            connects += newcomers::connect(site, address)?;
             std::thread::sleep(Duration::from_secs(5));
         }
         server.now()?;
@@ -115,7 +136,7 @@ pub(crate) fn devices_connect_while_the_api_server_is_away(site: &Site, measured
 
 /// A proxy whose sidecar can't reach the API server: its devices stay, what it can't have is Unknown, and all is well after.
 pub(crate) fn a_pod_that_is_cut_off_from_the_api_keeps_its_devices(site: &Site, measured: &mut Measured) -> Result<()> {
-    unharmed(site, || {
+    unharmed(site, measured, "a pod cut off from the API", |measured| {
         let proxies = site.proxies()?;
         let pod = proxies.first().context("no proxy")?;
         let address = pod["status"]["podIP"].as_str().context("a pod without an address")?;
@@ -139,13 +160,17 @@ pub(crate) fn a_pod_that_is_cut_off_from_the_api_keeps_its_devices(site: &Site, 
 }
 
 /// Does something under a fleet, of which no device may notice it, and after which all conditions are True.
-fn unharmed(site: &Site, does: impl FnOnce() -> Result<()>) -> Result<()> {
+fn unharmed(
+    site: &Site,
+    measured: &mut Measured,
+    what: &str,
+    does: impl FnOnce(&mut Measured) -> Result<()>,
+) -> Result<()> {
     let fleet = site.start_fleet(DEVICES)?;
     let start = Instant::now();
-    does()?;
+    does(measured)?;
     site.wait_until_all_is_true(&[FLEET, "acme", "globex"])?;
-    let happened = fleet.since(start);
-    ensure!(happened.is_nothing(), "devices noticed it: {happened:?}");
+    measured.value(format!("{what}: devices that noticed"), fleet.since(start).ensure_nothing()?);
     Ok(())
 }
 

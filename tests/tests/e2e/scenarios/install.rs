@@ -1,9 +1,10 @@
 //! From nothing to devices of two tenants on one port.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use streamgate_tests::pki::CertificateAuthority;
 use streamgate_tests::tls_client::TlsClient;
@@ -11,6 +12,7 @@ use streamgate_tests::wire::{self, Connect, Version};
 
 use super::certificates::{UNKNOWN_CA, refusal};
 use crate::measured::Measured;
+use crate::outside::Outside;
 use crate::site::{SYSTEM, Site};
 
 /// `helm install`, `kubectl apply`, `kubectl wait`: then every device gets in at the first try, from outside and from inside,
@@ -22,14 +24,24 @@ pub(crate) fn two_tenants_connect_by_name_on_one_port(site: &Site, measured: &mu
     measured.seconds("kubectl apply of the examples until Programmed", site.apply_examples()?);
 
     let tenants = [("devices.acme.example", &site.acme), ("meters.globex.example", &site.globex)];
+    let address = site.address()?;
+    // Where the tests run is the node's own network, or one that reaches it; on our cluster another is beyond the node.
+    let outside = if site.machine.is_own() { Some(Outside::new()?) } else { None };
+    let mut connected = 0;
     for (name, authority) in tenants {
         let client = TlsClient::with_certificate(&site.public, name, &authority.device("sensor-1")?)?;
         for version in [Version::V311, Version::V5] {
-            connects(site, &client, version)?;
+            connects(wire::connect_tcp(address)?, &client, version)?;
+            connected += 1;
+            if let Some(outside) = &outside {
+                connects(outside.connect(address)?, &client, version).context("by way of the node")?;
+                connected += 1;
+            }
         }
     }
+    measured.value("devices of two tenants let in at the first try, by NodePort", connected);
     let stranger = TlsClient::with_certificate(&site.public, tenants[0].0, &site.globex.device("sensor-1")?)?;
-    let alert = refusal(site.address()?, &stranger)?;
+    let alert = refusal(address, &stranger)?;
     ensure!(alert == Some(UNKNOWN_CA), "globex' device at acme's name: alert {alert:?}");
 
     device_connects_from_inside(site, "acme", "devices.acme.example", &site.acme)?;
@@ -37,8 +49,8 @@ pub(crate) fn two_tenants_connect_by_name_on_one_port(site: &Site, measured: &mu
     site.set_up_fleet()
 }
 
-fn connects(site: &Site, client: &TlsClient, version: Version) -> Result<()> {
-    let mut stream = client.connect(site.address()?)?;
+fn connects(stream: TcpStream, client: &TlsClient, version: Version) -> Result<()> {
+    let mut stream = client.handshake(stream)?;
     let connect = Connect::new(version, "sensor-1");
     let packet = wire::connack(&mut stream, &connect)?;
     ensure!(packet.first_byte == 0x20 && packet.body.get(1) == Some(&0), "no CONNACK that lets it in: {packet:?}");

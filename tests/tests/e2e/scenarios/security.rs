@@ -15,7 +15,8 @@ use crate::site::{FLEET, GATEWAY, OPERATOR, SYSTEM, Site};
 
 /// The proxy faces the internet, so it has no way to the API: no token is mounted into its container, nor into any but the
 /// sidecar's.
-pub(crate) fn the_proxy_has_no_token(site: &Site, _: &mut Measured) -> Result<()> {
+pub(crate) fn the_proxy_has_no_token(site: &Site, measured: &mut Measured) -> Result<()> {
+    let (mut specified, mut inside) = (0, 0);
     for pod in site.proxies()? {
         ensure!(
             pod["spec"]["automountServiceAccountToken"] == false,
@@ -37,15 +38,21 @@ pub(crate) fn the_proxy_has_no_token(site: &Site, _: &mut Measured) -> Result<()
             );
             let text = container["env"].to_string();
             ensure!(!text.contains("ervice-account") && !text.contains("KUBECONFIG"), "{text}");
+            specified += 1;
         }
         // And as it is inside, where nobody has a shell.
         for (container, has) in [("proxy", false), ("config-sync", true)] {
             if site.machine.is_at_hand() {
                 let file = site.machine.file_in_container(container_id(&pod, container)?, TOKEN)?;
                 ensure!(file.is_some() == has, "{TOKEN} in {container}: {}", file.is_some());
+                inside += 1;
             }
         }
     }
+    measured.value(
+        "the sidecar alone has a token: containers looked at as specified, from inside",
+        format!("{specified}, {inside}"),
+    );
     Ok(())
 }
 
@@ -169,26 +176,34 @@ fn text(value: &Value) -> &str {
 }
 
 /// By the cluster's own role `edit`, in the team's namespace alone.
-pub(crate) fn a_team_that_may_edit_its_namespace_may_write_its_routes(site: &Site, _: &mut Measured) -> Result<()> {
+pub(crate) fn a_team_that_may_edit_its_namespace_may_write_its_routes(
+    site: &Site,
+    measured: &mut Measured,
+) -> Result<()> {
     site.kube.kubectl("create rolebinding team -n acme --clusterrole=edit --user=team")?;
     let binding = Afterwards::new(|| site.kube.kubectl("delete rolebinding team -n acme").map(|_| ()));
     let can = |line: &str| site.kube.can(&format!("{line} --as=team"));
+    let (mut allowed, mut refused) = (0, 0);
     for verb in ["get", "create", "patch", "delete"] {
         for kind in ["streamroutes", "tlssnis"] {
             ensure!(can(&format!("{verb} {kind} -n acme"))?, "it can't {verb} {kind} in its namespace");
+            allowed += 1;
             ensure!(!can(&format!("{verb} {kind} -n globex"))?, "it can {verb} {kind} in another's");
+            refused += 1;
         }
     }
     ensure!(
         !can("patch streamroutes --subresource=status -n acme")?,
         "it can say itself that its routes are programmed"
     );
+    refused += 1;
+    measured.value("a team with the role `edit`: requests that are allowed, refused", format!("{allowed}, {refused}"));
     binding.now()
 }
 
 /// Of no key there is a line in what others than its owner can read: the status of objects, Events, generated ConfigMaps, and
 /// even the platform's logs. And who names another's Secret in a TlsSni gets nothing of it.
-pub(crate) fn no_secret_is_seen_in_a_status_an_event_or_a_log(site: &Site, _: &mut Measured) -> Result<()> {
+pub(crate) fn no_secret_is_seen_in_a_status_an_event_or_a_log(site: &Site, measured: &mut Measured) -> Result<()> {
     // A key that is broken, so that something is said of it.
     site.namespace("leaks")?;
     let namespace =
@@ -232,6 +247,7 @@ pub(crate) fn no_secret_is_seen_in_a_status_an_event_or_a_log(site: &Site, _: &m
         ensure!(own.len() > 1 && !own.iter().any(|line| seen.contains(line)), "a line of a key is seen");
     }
     ensure!(!seen.contains("PRIVATE KEY"), "a key is seen");
+    measured.value("lines of statuses, Events, ConfigMaps and logs without a key", seen.lines().count());
     namespace.now()
 }
 

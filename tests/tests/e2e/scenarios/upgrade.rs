@@ -9,6 +9,7 @@ use streamgate_tests::wait;
 use crate::afterwards::Afterwards;
 use crate::kube::{CHART, name};
 use crate::measured::Measured;
+use crate::newcomers;
 use crate::scenarios::proxies::wait_until_two_proxies_are_left;
 use crate::site::{FLEET, GATEWAY, SYSTEM, Site};
 
@@ -32,17 +33,21 @@ pub(crate) fn devices_go_on_through_upgrades(site: &Site, measured: &mut Measure
     as_before.now()
 }
 
-/// Does something that replaces all proxies, under devices of which none is refused.
+/// Does something that replaces all proxies, under devices of which none is refused, and with further ones that connect.
 fn devices_go_on(site: &Site, measured: &mut Measured, what: &str, does: impl FnOnce() -> Result<()>) -> Result<()> {
     let fleet = site.start_fleet(100)?;
     let start = Instant::now();
-    does()?;
-    wait_until_two_proxies_are_left(site)?;
+    let newcomers = newcomers::meanwhile(site, || {
+        does()?;
+        wait_until_two_proxies_are_left(site)
+    });
+    let newcomers = newcomers.with_context(|| what.to_owned())?;
     fleet.wait_until_whole()?;
     let happened = fleet.since(start);
-    ensure!(happened.refused.is_empty() && happened.failed.is_empty(), "{what}: {happened:?}");
+    happened.ensure_nobody_was_refused().with_context(|| what.to_owned())?;
     ensure!(happened.departed.len() == 100, "{what}: not all proxies were replaced");
     measured.seconds(format!("{what}: the longest gap of a device"), happened.longest_gap());
+    measured.value(format!("{what}: newcomers that were let in meanwhile"), newcomers);
     site.wait_until_all_is_true(&["acme", "globex", FLEET])
 }
 
@@ -55,10 +60,12 @@ pub(crate) fn helm_test_passes(site: &Site, measured: &mut Measured) -> Result<(
 }
 
 /// A second release can't take a gateway that another one has.
-pub(crate) fn a_second_gateway_of_one_name_is_refused(site: &Site, _: &mut Measured) -> Result<()> {
+pub(crate) fn a_second_gateway_of_one_name_is_refused(site: &Site, measured: &mut Measured) -> Result<()> {
     let line = format!("install other {CHART} --namespace other --create-namespace");
+    let start = Instant::now();
     let refused = site.kube.try_helm(&line, &site.values("crds: {install: false}")?)?;
     ensure!(!refused.success() && refused.stderr.contains("found a gateway of this name"), "{refused:?}");
+    measured.seconds("a second gateway of one name: until helm refuses it", start.elapsed());
     // Nothing of it stays, but for the namespace that helm made.
     site.kube.try_helm("uninstall other --namespace other --ignore-not-found", "")?;
     site.kube.kubectl("delete namespace other --ignore-not-found --wait=true --timeout=60s")?;
