@@ -10,9 +10,6 @@
 {{- if eq $namespace (include "streamgate.operator.name" .root) -}}
 {{- fail (printf "gateways.%s: found the name that the operator's objects have, `%s`; wanted another name of the gateway, or another fullnameOverride" .name $namespace) -}}
 {{- end -}}
-{{- if eq $namespace (include "streamgate.test.name" .root) -}}
-{{- fail (printf "gateways.%s: found the name that the objects of helm test have, `%s`; wanted another name of the gateway, or another fullnameOverride" .name $namespace) -}}
-{{- end -}}
 {{- end }}
 
 {{/* Its account is nobody else's either: with the operator's the proxies would have the operator's rights, with another gateway's

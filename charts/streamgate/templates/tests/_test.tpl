@@ -1,6 +1,7 @@
-{{/* All objects of `helm test`, which puts a device through a gateway: they are there while it runs. */}}
+{{/* All objects of `helm test`, which puts a device through a gateway: they are there while it runs. A release may begin with a
+     digit, and a Service may not. */}}
 {{- define "streamgate.test.name" -}}
-{{- printf "%s-helm-test" (include "streamgate.operator.name" . | trimSuffix "-operator" | trunc 53 | trimSuffix "-") -}}
+{{- printf "helm-test-%s" (include "streamgate.operator.name" . | trimSuffix "-operator" | trunc 53 | trimSuffix "-") -}}
 {{- end }}
 
 {{- define "streamgate.test.namespace" -}}

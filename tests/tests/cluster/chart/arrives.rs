@@ -159,15 +159,24 @@ fn in_the_services_of_gateways_that_can_have_it_where_it_is_said_for_all() -> Re
 }
 
 #[test]
-fn a_release_may_have_a_dot_in_its_name_or_be_as_long_as_helm_allows() -> Result<()> {
-    for release in ["my.release", &"a".repeat(53)] {
-        let rendered = on_chart(None, &["template", release], SYSTEM, "{}")?.succeeded(release)?;
+fn a_release_may_have_a_dot_in_its_name_or_begin_with_a_digit_or_be_as_long_as_helm_allows() -> Result<()> {
+    let overridden = "fullnameOverride: 4iot";
+    for (release, values) in [
+        ("my.release", "{}"),
+        ("4iot", "{}"),
+        ("iot", overridden),
+        ("a".repeat(53).as_str(), "{}"),
+        ("4".repeat(53).as_str(), "{}"),
+    ] {
+        let rendered = on_chart(None, &["template", release], SYSTEM, values)?.succeeded(release)?;
         for manifest in manifests(&rendered.text())? {
             let name = manifest["metadata"]["name"].as_str().context("a name")?;
             let kind = manifest["kind"].as_str().context("a kind")?;
             ensure!(!name.contains('.') || kind == "CustomResourceDefinition", "{kind}: {name}");
             let is_label = ["Namespace", "Pod", "Service"].contains(&kind);
             ensure!(!is_label || name.len() <= 63, "{kind}: {name}");
+            // From Kubernetes 1.36 on it may begin with a digit.
+            ensure!(kind != "Service" || name.starts_with(|first: char| first.is_ascii_lowercase()), "{kind}: {name}");
         }
     }
     Ok(())
