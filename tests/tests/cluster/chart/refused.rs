@@ -33,6 +33,10 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
         ("operator: {minReadySeconds: 600}", "at '/operator/minReadySeconds': maximum: got 600, want 599"),
         ("gatewayDefaults: {autoscaling: {enabled: true, minReplicas: 11}}", "found minReplicas above maxReplicas"),
         (
+            "gatewayDefaults: {autoscaling: {enabled: true}, resources: {requests: {cpu: null}}}",
+            "gateways.default.autoscaling: found no resources.requests.cpu; wanted one",
+        ),
+        (
             "gateways: {default: {configSize: 225Mi}}",
             "gateways.default.configSize: found 225Mi, and a memory limit of 256Mi in sync.resources; wanted the limit to be at \
              least 32Mi above",
@@ -144,6 +148,8 @@ fn the_same_values_without_their_fault_are_taken() -> Result<()> {
         "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 1024}]}",
         "gatewayDefaults: {configSize: 224Mi}",
         "gateways: {default: {replicas: null}}",
+        "gatewayDefaults: {autoscaling: {enabled: true}, resources: {requests: {cpu: null}, limits: {cpu: 2}}}",
+        "gatewayDefaults: {resources: {requests: {cpu: null}}}",
         "bindAddress: '::'\ngatewayDefaults: {service: {ipFamilyPolicy: RequireDualStack, ipFamilies: [IPv6, IPv4]}}",
         "gatewayDefaults: {clientHelloTimeout: 10s, domains: [{namespaces: [a], names: ['*', '*.x.example', x.example]}]}",
         "gatewayDefaults: {allowedNamespaces: {matchExpressions: [{key: a, operator: Exists}]}}",
