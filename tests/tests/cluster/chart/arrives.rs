@@ -183,6 +183,27 @@ fn a_release_may_have_a_dot_in_its_name_or_begin_with_a_digit_or_be_as_long_as_h
 }
 
 #[test]
+fn a_name_in_place_of_the_charts_is_in_that_of_the_operator_and_not_in_what_pods_are_selected_by() -> Result<()> {
+    let operator = |release: &str, values: &str| -> Result<Value> {
+        let rendered = on_chart(None, &["template", release], SYSTEM, values)?.succeeded(release)?;
+        let is_it = |it: &&Value| it["metadata"]["labels"]["app.kubernetes.io/component"] == "operator";
+        let manifests = manifests(&rendered.text())?;
+        of_kind(&manifests, "Deployment").find(is_it).cloned().context("the operator")
+    };
+    for (release, values, name) in [
+        ("acme", "{}", "acme-streamgate-operator"),
+        ("acme", "nameOverride: mqtt", "acme-mqtt-operator"),
+        ("mqtt", "nameOverride: mqtt", "mqtt-operator"),
+        ("acme", "{nameOverride: mqtt, fullnameOverride: ingress}", "ingress-operator"),
+    ] {
+        let deployment = operator(release, values)?;
+        ensure!(deployment["metadata"]["name"] == name, "{release}, {values}: {}", deployment["metadata"]);
+        ensure!(deployment["spec"]["selector"] == operator(release, "{}")?["spec"]["selector"], "{deployment}");
+    }
+    Ok(())
+}
+
+#[test]
 fn in_what_helm_says_after_an_installation() -> Result<()> {
     let said = |values: &str| -> Result<String> {
         let command = ["install", "streamgate", "--dry-run=client"];

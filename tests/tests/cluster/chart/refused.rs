@@ -59,6 +59,7 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
             "gatewayDefaults: {service: {ipFamilyPolicy: RequireDualStack}}",
             "gateways.default.service: found IPv6, and the bindAddress 0.0.0.0; wanted bindAddress `::`",
         ),
+        ("nameOverride: My", "at '/nameOverride': 'My' does not match pattern"),
         ("operator: {ticketKeyRotation: 59s}", "operator.ticketKeyRotation: found `59s`; wanted at least 1m"),
         ("operator: {leaseDuration: 10ms}", "at '/operator/leaseDuration': '10ms' does not match pattern"),
         (
