@@ -204,6 +204,26 @@ fn a_name_in_place_of_the_charts_is_in_that_of_the_operator_and_not_in_what_pods
 }
 
 #[test]
+fn on_every_object_where_it_is_said_for_all_and_the_object_says_nothing_itself() -> Result<()> {
+    let (_, manifests) = of_set("colliding-labels")?;
+    for manifest in &manifests {
+        let annotations = &manifest["metadata"]["annotations"];
+        let kind = manifest["kind"].as_str().context("a kind")?;
+        ensure!(annotations["team"] == "iot", "{kind}: {}", manifest["metadata"]);
+        let is_hook = !annotations["helm.sh/hook"].is_null();
+        let says_itself = !is_hook && ["Deployment", "ServiceAccount", "Namespace", "Service"].contains(&kind);
+        let is_dashboard = manifest["data"]["streamgate.json"].is_string();
+        let note = if says_itself || is_dashboard { "own" } else { "of all" };
+        ensure!(annotations["note"] == note, "{kind}: {annotations}");
+        ensure!(is_hook == (annotations["helm.sh/hook-weight"] != "7"), "{kind}: {annotations}");
+        let is_definition = kind == "CustomResourceDefinition";
+        ensure!(is_definition == (annotations["helm.sh/resource-policy"] == "keep"), "{kind}: {annotations}");
+        ensure!(manifest["spec"]["template"]["metadata"]["annotations"]["team"].is_null(), "pods would be replaced");
+    }
+    Ok(())
+}
+
+#[test]
 fn in_what_helm_says_after_an_installation() -> Result<()> {
     let said = |values: &str| -> Result<String> {
         let command = ["install", "streamgate", "--dry-run=client"];
