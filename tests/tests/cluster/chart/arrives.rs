@@ -28,6 +28,8 @@ fn in_the_pods_of_operator_and_proxies() -> Result<()> {
         for word in PLACEMENT.iter().chain(&SILENT_PODS) {
             ensure!(pod[word] == said[word] && !pod[word].is_null(), "{name}: {word}: {}", pod[word]);
         }
+        let rolled = &deployment["spec"]["strategy"]["rollingUpdate"];
+        ensure!(*rolled == said["strategy"]["rollingUpdate"] && !rolled.is_null(), "{name}: {deployment}");
         for word in SILENT_DEPLOYMENTS {
             ensure!(deployment["spec"][word] == said[word] && !said[word].is_null(), "{name}: {word}: {deployment}");
         }
@@ -38,22 +40,43 @@ fn in_the_pods_of_operator_and_proxies() -> Result<()> {
         let container = containers.iter().find(|it| it["name"] == container).context("a container")?;
         ensure!(container["image"] == "registry.example/mirror/streamgate:9.9.9", "{name}: {}", container["image"]);
         ensure!(container["imagePullPolicy"] == "Always", "{name}");
+        further(container, pod, said, &said["extraVolumes"]).context(name)?;
         let environment = container["env"].as_array().context("env")?;
-        ensure!(environment.contains(&said["extraEnv"][0]), "{name}: {environment:?}");
         ensure!(environment.contains(&json!({"name": "RUST_LOG", "value": said["logLevel"]})), "{name}");
         let account = find(&manifests, "ServiceAccount", name)?;
         ensure!(account["metadata"]["annotations"] == said["serviceAccount"]["annotations"], "{account}");
     }
+    let said = &values["gatewayDefaults"];
+    let pod = &find(&manifests, "Deployment", "streamgate-default")?["spec"]["template"]["spec"];
+    further(&pod["initContainers"][0], pod, &said["sync"], &said["extraVolumes"]).context("config-sync")?;
     let test = of_kind(&manifests, "Pod").next().context("the pod of helm test")?;
     for word in ["nodeSelector", "tolerations"] {
         ensure!(test["spec"][word] == values["test"][word] && !test["spec"][word].is_null(), "{word}");
     }
+    for container in [&test["spec"]["initContainers"][0], &test["spec"]["containers"][0]] {
+        let resources = json!({"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"cpu": 1, "memory": "64Mi"}});
+        ensure!(container["resources"] == resources, "{container}");
+    }
+    Ok(())
+}
+
+/// What is said of further variables and volumes is in the container, beside the chart's own.
+fn further(container: &Value, pod: &Value, said: &Value, volumes: &Value) -> Result<()> {
+    let has_all = |found: &Value, wanted: &Value| -> Result<bool> {
+        let found = found.as_array().context("a list")?;
+        let wanted = wanted.as_array().filter(|wanted| !wanted.is_empty()).context("a wanted list")?;
+        Ok(wanted.iter().all(|one| found.contains(one)) && found.len() > wanted.len())
+    };
+    ensure!(has_all(&container["env"], &said["extraEnv"])?, "{container}");
+    ensure!(container["envFrom"] == said["extraEnvFrom"] && !said["extraEnvFrom"].is_null(), "{container}");
+    ensure!(has_all(&container["volumeMounts"], &said["extraVolumeMounts"])?, "{container}");
+    ensure!(has_all(&pod["volumes"], volumes)?, "{pod}");
     Ok(())
 }
 
 const PLACEMENT: [&str; 4] = ["nodeSelector", "tolerations", "priorityClassName", "affinity"];
 /// What Kubernetes says of pods and Deployments where the values don't.
-const SILENT_PODS: [&str; 4] = ["runtimeClassName", "dnsPolicy", "dnsConfig", "hostAliases"];
+const SILENT_PODS: [&str; 5] = ["schedulerName", "runtimeClassName", "dnsPolicy", "dnsConfig", "hostAliases"];
 const SILENT_DEPLOYMENTS: [&str; 2] = ["minReadySeconds", "revisionHistoryLimit"];
 
 #[test]
