@@ -1,8 +1,13 @@
-{{/* Which pods a Deployment has, and how it takes on new ones: `values` of the operator or of a gateway, and the `selector`. */}}
+{{/* Which pods a Deployment has, and how it is rolled: `values` of the operator or of a gateway, and the `selector`. */}}
 {{- define "streamgate.deployment.pods" -}}
 selector:
   matchLabels:
     {{- .selector | nindent 4 }}
+{{- with .values.strategy }}
+{{- $isRolling := eq (.type | default "RollingUpdate") "RollingUpdate" }}
+strategy:
+  {{- toYaml ($isRolling | ternary . (omit . "rollingUpdate")) | nindent 2 }}
+{{- end }}
 {{- with .values.minReadySeconds }}
 minReadySeconds: {{ int . }}
 {{- end }}

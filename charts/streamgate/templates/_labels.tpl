@@ -34,17 +34,6 @@ app.kubernetes.io/component: proxy
 streamgate.dev/gateway: {{ .name | quote }}
 {{- end }}
 
-{{/* Labels of the operator's objects. */}}
-{{- define "streamgate.operator.labels" -}}
-{{- toYaml (merge (include "streamgate.operator.selector" . | fromYaml) (include "streamgate.labels" . | fromYaml)) }}
-{{- end }}
-
-{{/* Labels of a gateway's objects: the root, the gateway's name, and, where an object has some, its own `labels`. */}}
-{{- define "streamgate.gateway.labels" -}}
-{{- $labels := .labels | default dict | deepCopy -}}
-{{- toYaml (merge (include "streamgate.gateway.selector" . | fromYaml) $labels (include "streamgate.labels" .root | fromYaml)) }}
-{{- end }}
-
 {{/* Labels of pods. The versions of the chart and of the program are not among them: a pod that is as before is not replaced. */}}
 {{- define "streamgate.operator.podLabels" -}}
 {{- toYaml (merge (include "streamgate.operator.selector" . | fromYaml) .Values.operator.podLabels .Values.commonLabels) }}

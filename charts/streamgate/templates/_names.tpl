@@ -2,7 +2,8 @@
 {{- define "streamgate.operator.name" -}}
 {{- $name := .Values.fullnameOverride -}}
 {{- if not $name -}}
-{{- $name = contains "streamgate" .Release.Name | ternary .Release.Name (printf "%s-streamgate" .Release.Name) -}}
+{{- $own := .Values.nameOverride | default "streamgate" -}}
+{{- $name = contains $own .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $own) -}}
 {{- end -}}
 {{- printf "%s-operator" ($name | replace "." "-" | trunc 54 | trimSuffix "-") -}}
 {{- end }}

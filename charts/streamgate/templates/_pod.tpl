@@ -32,6 +32,9 @@ tolerations:
 {{- with .values.priorityClassName }}
 priorityClassName: {{ . | quote }}
 {{- end }}
+{{- with .values.schedulerName }}
+schedulerName: {{ . | quote }}
+{{- end }}
 {{- with .values.runtimeClassName }}
 runtimeClassName: {{ . | quote }}
 {{- end }}

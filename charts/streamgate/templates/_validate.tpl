@@ -10,9 +10,6 @@
 {{- if eq $namespace (include "streamgate.operator.name" .root) -}}
 {{- fail (printf "gateways.%s: found the name that the operator's objects have, `%s`; wanted another name of the gateway, or another fullnameOverride" .name $namespace) -}}
 {{- end -}}
-{{- if eq $namespace (include "streamgate.test.name" .root) -}}
-{{- fail (printf "gateways.%s: found the name that the objects of helm test have, `%s`; wanted another name of the gateway, or another fullnameOverride" .name $namespace) -}}
-{{- end -}}
 {{- end }}
 
 {{/* Its account is nobody else's either: with the operator's the proxies would have the operator's rights, with another gateway's
@@ -66,8 +63,19 @@
 {{- $ports = append $ports (int .port) -}}
 {{- $containerPorts = append $containerPorts $containerPort -}}
 {{- end -}}
-{{- if and $gateway.autoscaling.enabled (gt (int $gateway.autoscaling.minReplicas) (int $gateway.autoscaling.maxReplicas)) -}}
-{{- fail (printf "%s.autoscaling: found minReplicas above maxReplicas; wanted at most as many" $at) -}}
+{{- end }}
+
+{{/* Whether an autoscaler could say how many. Without a request it is the limit that Kubernetes takes as one. */}}
+{{- define "streamgate.validate.autoscaling" -}}
+{{- $gateway := include "streamgate.gateway.values" . | fromYaml -}}
+{{- if $gateway.autoscaling.enabled -}}
+{{- if gt (int $gateway.autoscaling.minReplicas) (int $gateway.autoscaling.maxReplicas) -}}
+{{- fail (printf "gateways.%s.autoscaling: found minReplicas above maxReplicas; wanted at most as many" .name) -}}
+{{- end -}}
+{{- $resources := $gateway.resources | default dict -}}
+{{- if not (or ($resources.requests | default dict).cpu ($resources.limits | default dict).cpu) -}}
+{{- fail (printf "gateways.%s.autoscaling: found no resources.requests.cpu; wanted one, for targetCPUUtilizationPercentage is in percent of it" .name) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 

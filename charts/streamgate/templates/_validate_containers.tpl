@@ -4,6 +4,7 @@
 {{- $at := printf "gateways.%s" .name -}}
 {{- include "streamgate.validate.extraEnv" (dict "at" $at "values" $gateway "variables" (list "RUST_LOG")) -}}
 {{- include "streamgate.validate.extraEnv" (dict "at" (printf "%s.sync" $at) "values" $gateway.sync "variables" (list "POD_NAME" "RUST_LOG")) -}}
+{{- include "streamgate.validate.gateway.volumes" (dict "at" $at "values" $gateway) -}}
 {{- include "streamgate.validate.configSize" (dict "at" $at "values" $gateway) -}}
 {{- include "streamgate.validate.deniedUpstreams" (dict "at" $at "ranges" $gateway.deniedUpstreams) -}}
 {{- end }}

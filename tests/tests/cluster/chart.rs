@@ -8,6 +8,7 @@ mod installed;
 mod monitoring;
 mod refused;
 mod rendered;
+mod volumes;
 
 use std::fs;
 

@@ -1,9 +1,5 @@
 {{/* What a definition has besides its name. */}}
 {{- define "streamgate.crds.metadata" -}}
-labels:
-  {{- include "streamgate.labels" . | nindent 2 }}
-{{- if .Values.crds.keep }}
-annotations:
-  helm.sh/resource-policy: keep
-{{- end }}
+{{- $keep := .Values.crds.keep | ternary (dict "helm.sh/resource-policy" "keep") dict -}}
+{{- include "streamgate.metadata" (dict "root" . "annotations" $keep) -}}
 {{- end }}

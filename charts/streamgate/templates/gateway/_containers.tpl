@@ -21,6 +21,10 @@
     {{- with .values.sync.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+  {{- with .values.sync.extraEnvFrom }}
+  envFrom:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   ports:
     - {name: sync-admin, containerPort: 9903, protocol: TCP}
   # No readinessProbe: its readiness is the pod's as well, and while the API server is away the proxy is to get traffic with what
@@ -41,6 +45,9 @@
     - {name: config, mountPath: /run/streamgate/config}
     - {name: status, mountPath: /run/streamgate/status}
     - {name: token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+    {{- with .values.sync.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}
 
 {{- define "streamgate.gateway.proxy" -}}
@@ -56,6 +63,10 @@
     {{- with .values.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+  {{- with .values.extraEnvFrom }}
+  envFrom:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   ports:
     {{- range .values.listeners }}
     - {name: {{ include "streamgate.listener.portName" . | quote }}, containerPort: {{ include "streamgate.listener.containerPort" . }}, protocol: TCP}
@@ -79,4 +90,7 @@
     - {name: bootstrap, mountPath: /etc/streamgate, readOnly: true}
     - {name: config, mountPath: /run/streamgate/config, readOnly: true}
     - {name: status, mountPath: /run/streamgate/status}
+    {{- with .values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}

@@ -1,6 +1,7 @@
-{{/* All objects of `helm test`, which puts a device through a gateway: they are there while it runs. */}}
+{{/* All objects of `helm test`, which puts a device through a gateway: they are there while it runs. A release may begin with a
+     digit, and a Service may not. */}}
 {{- define "streamgate.test.name" -}}
-{{- printf "%s-helm-test" (include "streamgate.operator.name" . | trimSuffix "-operator" | trunc 53 | trimSuffix "-") -}}
+{{- printf "helm-test-%s" (include "streamgate.operator.name" . | trimSuffix "-operator" | trunc 53 | trimSuffix "-") -}}
 {{- end }}
 
 {{- define "streamgate.test.namespace" -}}
@@ -37,12 +38,10 @@ app.kubernetes.io/component: test
 {{/* Of an object of the test; the pod comes last. */}}
 {{- define "streamgate.test.metadata" -}}
 namespace: {{ include "streamgate.test.namespace" .root | quote }}
-labels:
-  {{- $selector := include "streamgate.test.selector" .root | fromYaml }}
-  {{- toYaml (merge $selector (include "streamgate.labels" .root | fromYaml)) | nindent 2 }}
-annotations:
-  helm.sh/hook: test
-  helm.sh/hook-weight: {{ .weight | quote }}
-  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
-  helm.sh/hook-output-log-policy: hook-failed
+{{- $hook := dict
+  "helm.sh/hook" "test"
+  "helm.sh/hook-weight" .weight
+  "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded,hook-failed"
+  "helm.sh/hook-output-log-policy" "hook-failed" }}
+{{ include "streamgate.metadata" (dict "root" .root "labels" (include "streamgate.test.selector" .root | fromYaml) "annotations" $hook) }}
 {{- end }}

@@ -28,6 +28,8 @@ fn in_the_pods_of_operator_and_proxies() -> Result<()> {
         for word in PLACEMENT.iter().chain(&SILENT_PODS) {
             ensure!(pod[word] == said[word] && !pod[word].is_null(), "{name}: {word}: {}", pod[word]);
         }
+        let rolled = &deployment["spec"]["strategy"]["rollingUpdate"];
+        ensure!(*rolled == said["strategy"]["rollingUpdate"] && !rolled.is_null(), "{name}: {deployment}");
         for word in SILENT_DEPLOYMENTS {
             ensure!(deployment["spec"][word] == said[word] && !said[word].is_null(), "{name}: {word}: {deployment}");
         }
@@ -38,22 +40,43 @@ fn in_the_pods_of_operator_and_proxies() -> Result<()> {
         let container = containers.iter().find(|it| it["name"] == container).context("a container")?;
         ensure!(container["image"] == "registry.example/mirror/streamgate:9.9.9", "{name}: {}", container["image"]);
         ensure!(container["imagePullPolicy"] == "Always", "{name}");
+        further(container, pod, said, &said["extraVolumes"]).context(name)?;
         let environment = container["env"].as_array().context("env")?;
-        ensure!(environment.contains(&said["extraEnv"][0]), "{name}: {environment:?}");
         ensure!(environment.contains(&json!({"name": "RUST_LOG", "value": said["logLevel"]})), "{name}");
         let account = find(&manifests, "ServiceAccount", name)?;
         ensure!(account["metadata"]["annotations"] == said["serviceAccount"]["annotations"], "{account}");
     }
+    let said = &values["gatewayDefaults"];
+    let pod = &find(&manifests, "Deployment", "streamgate-default")?["spec"]["template"]["spec"];
+    further(&pod["initContainers"][0], pod, &said["sync"], &said["extraVolumes"]).context("config-sync")?;
     let test = of_kind(&manifests, "Pod").next().context("the pod of helm test")?;
     for word in ["nodeSelector", "tolerations"] {
         ensure!(test["spec"][word] == values["test"][word] && !test["spec"][word].is_null(), "{word}");
     }
+    for container in [&test["spec"]["initContainers"][0], &test["spec"]["containers"][0]] {
+        let resources = json!({"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"cpu": 1, "memory": "64Mi"}});
+        ensure!(container["resources"] == resources, "{container}");
+    }
+    Ok(())
+}
+
+/// What is said of further variables and volumes is in the container, beside the chart's own.
+fn further(container: &Value, pod: &Value, said: &Value, volumes: &Value) -> Result<()> {
+    let has_all = |found: &Value, wanted: &Value| -> Result<bool> {
+        let found = found.as_array().context("a list")?;
+        let wanted = wanted.as_array().filter(|wanted| !wanted.is_empty()).context("a wanted list")?;
+        Ok(wanted.iter().all(|one| found.contains(one)) && found.len() > wanted.len())
+    };
+    ensure!(has_all(&container["env"], &said["extraEnv"])?, "{container}");
+    ensure!(container["envFrom"] == said["extraEnvFrom"] && !said["extraEnvFrom"].is_null(), "{container}");
+    ensure!(has_all(&container["volumeMounts"], &said["extraVolumeMounts"])?, "{container}");
+    ensure!(has_all(&pod["volumes"], volumes)?, "{pod}");
     Ok(())
 }
 
 const PLACEMENT: [&str; 4] = ["nodeSelector", "tolerations", "priorityClassName", "affinity"];
 /// What Kubernetes says of pods and Deployments where the values don't.
-const SILENT_PODS: [&str; 4] = ["runtimeClassName", "dnsPolicy", "dnsConfig", "hostAliases"];
+const SILENT_PODS: [&str; 5] = ["schedulerName", "runtimeClassName", "dnsPolicy", "dnsConfig", "hostAliases"];
 const SILENT_DEPLOYMENTS: [&str; 2] = ["minReadySeconds", "revisionHistoryLimit"];
 
 #[test]
@@ -159,16 +182,66 @@ fn in_the_services_of_gateways_that_can_have_it_where_it_is_said_for_all() -> Re
 }
 
 #[test]
-fn a_release_may_have_a_dot_in_its_name_or_be_as_long_as_helm_allows() -> Result<()> {
-    for release in ["my.release", &"a".repeat(53)] {
-        let rendered = on_chart(None, &["template", release], SYSTEM, "{}")?.succeeded(release)?;
+fn a_release_may_have_a_dot_in_its_name_or_begin_with_a_digit_or_be_as_long_as_helm_allows() -> Result<()> {
+    let overridden = "fullnameOverride: 4iot";
+    for (release, values) in [
+        ("my.release", "{}"),
+        ("4iot", "{}"),
+        ("iot", overridden),
+        ("a".repeat(53).as_str(), "{}"),
+        ("4".repeat(53).as_str(), "{}"),
+    ] {
+        let rendered = on_chart(None, &["template", release], SYSTEM, values)?.succeeded(release)?;
         for manifest in manifests(&rendered.text())? {
             let name = manifest["metadata"]["name"].as_str().context("a name")?;
             let kind = manifest["kind"].as_str().context("a kind")?;
             ensure!(!name.contains('.') || kind == "CustomResourceDefinition", "{kind}: {name}");
             let is_label = ["Namespace", "Pod", "Service"].contains(&kind);
             ensure!(!is_label || name.len() <= 63, "{kind}: {name}");
+            // From Kubernetes 1.36 on it may begin with a digit.
+            ensure!(kind != "Service" || name.starts_with(|first: char| first.is_ascii_lowercase()), "{kind}: {name}");
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_name_in_place_of_the_charts_is_in_that_of_the_operator_and_not_in_what_pods_are_selected_by() -> Result<()> {
+    let operator = |release: &str, values: &str| -> Result<Value> {
+        let rendered = on_chart(None, &["template", release], SYSTEM, values)?.succeeded(release)?;
+        let is_it = |it: &&Value| it["metadata"]["labels"]["app.kubernetes.io/component"] == "operator";
+        let manifests = manifests(&rendered.text())?;
+        of_kind(&manifests, "Deployment").find(is_it).cloned().context("the operator")
+    };
+    for (release, values, name) in [
+        ("acme", "{}", "acme-streamgate-operator"),
+        ("acme", "nameOverride: mqtt", "acme-mqtt-operator"),
+        ("mqtt", "nameOverride: mqtt", "mqtt-operator"),
+        ("acme", "{nameOverride: mqtt, fullnameOverride: ingress}", "ingress-operator"),
+    ] {
+        let deployment = operator(release, values)?;
+        ensure!(deployment["metadata"]["name"] == name, "{release}, {values}: {}", deployment["metadata"]);
+        ensure!(deployment["spec"]["selector"] == operator(release, "{}")?["spec"]["selector"], "{deployment}");
+    }
+    Ok(())
+}
+
+#[test]
+fn on_every_object_where_it_is_said_for_all_and_the_object_says_nothing_itself() -> Result<()> {
+    let (_, manifests) = of_set("colliding-labels")?;
+    for manifest in &manifests {
+        let annotations = &manifest["metadata"]["annotations"];
+        let kind = manifest["kind"].as_str().context("a kind")?;
+        ensure!(annotations["team"] == "iot", "{kind}: {}", manifest["metadata"]);
+        let is_hook = !annotations["helm.sh/hook"].is_null();
+        let says_itself = !is_hook && ["Deployment", "ServiceAccount", "Namespace", "Service"].contains(&kind);
+        let is_dashboard = manifest["data"]["streamgate.json"].is_string();
+        let note = if says_itself || is_dashboard { "own" } else { "of all" };
+        ensure!(annotations["note"] == note, "{kind}: {annotations}");
+        ensure!(is_hook == (annotations["helm.sh/hook-weight"] != "7"), "{kind}: {annotations}");
+        let is_definition = kind == "CustomResourceDefinition";
+        ensure!(is_definition == (annotations["helm.sh/resource-policy"] == "keep"), "{kind}: {annotations}");
+        ensure!(manifest["spec"]["template"]["metadata"]["annotations"]["team"].is_null(), "pods would be replaced");
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use streamgate_tests::{mosquitto, wait};
 use super::{ValueSet, find, of_kind};
 use crate::gateways::{install, shared};
 
-const NAME: &str = "streamgate-helm-test";
+const NAME: &str = "helm-test-streamgate";
 const MOST: Duration = Duration::from_mins(3);
 
 #[test]

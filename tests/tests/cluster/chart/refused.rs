@@ -33,6 +33,12 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
         ("operator: {minReadySeconds: 600}", "at '/operator/minReadySeconds': maximum: got 600, want 599"),
         ("gatewayDefaults: {autoscaling: {enabled: true, minReplicas: 11}}", "found minReplicas above maxReplicas"),
         (
+            "gatewayDefaults: {autoscaling: {enabled: true}, resources: {requests: {cpu: null}}}",
+            "gateways.default.autoscaling: found no resources.requests.cpu; wanted one",
+        ),
+        ("operator: {strategy: {type: OnDelete}}", "at '/operator/strategy/type'"),
+        ("operator: {extraEnvFrom: [{prefix: A_}]}", "at '/operator/extraEnvFrom/0': 'oneOf' failed"),
+        (
             "gateways: {default: {configSize: 225Mi}}",
             "gateways.default.configSize: found 225Mi, and a memory limit of 256Mi in sync.resources; wanted the limit to be at \
              least 32Mi above",
@@ -55,7 +61,8 @@ fn values_that_do_not_hold_are_refused_with_what_to_write_instead() -> Result<()
             "gatewayDefaults: {service: {ipFamilyPolicy: RequireDualStack}}",
             "gateways.default.service: found IPv6, and the bindAddress 0.0.0.0; wanted bindAddress `::`",
         ),
-        ("gateways: {helm-test: {}}", "found the name that the objects of helm test have"),
+        ("gateways: {default: {service: {ipFamilies: [IPv6]}}}", "found IPv6, and the bindAddress 0.0.0.0"),
+        ("nameOverride: My", "at '/nameOverride': 'My' does not match pattern"),
         ("operator: {ticketKeyRotation: 59s}", "operator.ticketKeyRotation: found `59s`; wanted at least 1m"),
         ("operator: {leaseDuration: 10ms}", "at '/operator/leaseDuration': '10ms' does not match pattern"),
         (
@@ -122,8 +129,9 @@ fn an_account_that_is_somebody_elses_or_nobodys_is_refused() -> Result<()> {
 }
 
 /// Each of these values is refused, in these words.
-fn refuses(cases: &[(&str, &str)]) -> Result<()> {
+pub(super) fn refuses(cases: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<()> {
     for (values, words) in cases {
+        let (values, words) = (values.as_ref(), words.as_ref());
         let refused = on_chart(None, &["template", "streamgate"], "streamgate-sys", values)?;
         ensure!(!refused.success(), "{values} is taken");
         ensure!(refused.stderr.contains(words), "{values}: {}", refused.stderr);
@@ -135,6 +143,7 @@ fn refuses(cases: &[(&str, &str)]) -> Result<()> {
 fn the_same_values_without_their_fault_are_taken() -> Result<()> {
     for values in [
         "gateways: {main: {}}",
+        "gateways: {helm-test: {}}",
         "enabled: true",
         "gatewayDefaults: {service: {type: NodePort, externalTrafficPolicy: Local}}",
         "gatewayDefaults: {service: {type: ClusterIP, loadBalancerIP: 192.0.2.10, externalTrafficPolicy: Local}}",
@@ -144,6 +153,9 @@ fn the_same_values_without_their_fault_are_taken() -> Result<()> {
         "gatewayDefaults: {listeners: [{name: a, protocol: MQTTS, port: 1024}]}",
         "gatewayDefaults: {configSize: 224Mi}",
         "gateways: {default: {replicas: null}}",
+        "gatewayDefaults: {autoscaling: {enabled: true}, resources: {requests: {cpu: null}, limits: {cpu: 2}}}",
+        "gatewayDefaults: {resources: {requests: {cpu: null}}}",
+        "gatewayDefaults: {extraVolumes: [{name: a, emptyDir: {}}], extraVolumeMounts: [{name: a, mountPath: /run/streamgate-a}]}",
         "bindAddress: '::'\ngatewayDefaults: {service: {ipFamilyPolicy: RequireDualStack, ipFamilies: [IPv6, IPv4]}}",
         "gatewayDefaults: {clientHelloTimeout: 10s, domains: [{namespaces: [a], names: ['*', '*.x.example', x.example]}]}",
         "gatewayDefaults: {allowedNamespaces: {matchExpressions: [{key: a, operator: Exists}]}}",

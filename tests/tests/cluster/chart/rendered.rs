@@ -267,6 +267,7 @@ fn what_a_gateway_says_of_namespaces_and_of_rollouts_takes_the_place_of_the_defa
     ensure!(gateway("default").context("default")?["allowedNamespaces"] == production);
     let strategy = |name: &str| Ok::<_, anyhow::Error>(&find(&manifests, "Deployment", name)?["spec"]["strategy"]);
     ensure!(*strategy("streamgate-default")? == json!({"type": "Recreate"}));
+    ensure!(*strategy("streamgate-operator")? == json!({"type": "Recreate"}));
     ensure!(*strategy("streamgate-other")? == json!({"rollingUpdate": {"maxSurge": 2}}));
     Ok(())
 }
