@@ -111,7 +111,7 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     let options = SockRef::from(&socket);
     prepare(&options)?;
-    // The CONNECT, which follows at once, takes the last acknowledgement of TCP's handshake with it. Where it can't, that goes alone.
+    // The CONNECT, which follows at once, takes the last acknowledgement of TCP's handshake with it. Else that goes alone.
     let _ = options.set_tcp_quickack(false);
     socket.connect(address).await
 }

@@ -9,6 +9,7 @@ use tokio::io::{AsyncWrite, ReadBuf};
 
 use crate::kept::{Kept, held_bytes};
 use crate::more::{KnowsEnd, WriteMore};
+use crate::mqtt::disconnect;
 use crate::mqtt::framing::Framing;
 
 /// One way.
@@ -151,7 +152,9 @@ impl Direction {
                 self.framing.follow(bytes);
             }
             self.is_unflushed = true;
-            let is_last = !self.is_stopping && bytes.len() < most && reader.is_at_end();
+            // Who takes leave most often ends at once, and both go together. Of other packets that isn't worth a question each.
+            let takes_leave = !self.is_stopping && bytes.ends_with(&disconnect::NORMAL);
+            let is_last = takes_leave && bytes.len() < most && reader.is_at_end();
             // Under TLS a part is taken at a time.
             while !bytes.is_empty() {
                 let writer = Pin::new(&mut *writer);

@@ -140,12 +140,15 @@ impl WriteMore for Notes {
 }
 
 #[test]
-fn the_last_bytes_are_written_with_the_end_that_follows_them() {
+fn who_takes_leave_and_ends_is_passed_on_with_the_end() {
     let mut context = Context::from_waker(std::task::Waker::noop());
-    let (mut last, mut notes) = (Speaker(b"last", true), Notes::default());
-    assert!(Direction::default().poll(&mut context, &mut last, &mut notes).is_ready());
-    assert_eq!(notes.0, ["write more", "shutdown"]);
-    let (mut open, mut notes) = (Speaker(b"some", false), Notes::default());
-    assert!(Direction::default().poll(&mut context, &mut open, &mut notes).is_pending());
-    assert_eq!(notes.0, ["write"]);
+    for (bytes, has_ended, wanted) in [
+        (&disconnect::NORMAL[..], true, &["write more", "shutdown"][..]),
+        (&disconnect::NORMAL, false, &["write"]),
+        (b"some", true, &["write", "shutdown"]),
+    ] {
+        let (mut speaker, mut notes) = (Speaker(bytes, has_ended), Notes::default());
+        let polled = Direction::default().poll(&mut context, &mut speaker, &mut notes);
+        assert_eq!((polled.is_ready(), &notes.0[..]), (has_ended, wanted), "{bytes:x?}");
+    }
 }
