@@ -193,6 +193,13 @@ gateways:
         self.kube.list(&format!("pods -n {SYSTEM} -l app.kubernetes.io/component=proxy"))
     }
 
+    /// What a proxy counts itself: the sum of a metric over the series that have this in their labels.
+    pub(crate) fn count(&self, proxy: &Value, metric: &str, label: &str) -> Result<usize> {
+        let page = self.kube.ask_pod(SYSTEM, name(proxy), 9901, "metrics")?;
+        let series = page.lines().filter_map(|line| line.strip_prefix(metric)?.strip_prefix('{')?.rsplit_once(' '));
+        series.filter(|(labels, _)| labels.contains(label)).map(|(_, value)| Ok(value.parse::<usize>()?)).sum()
+    }
+
     // --- the tenants
 
     /// A namespace that says whose it is, whoever applies it besides, and in which the API server takes restricted pods alone.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ProtocolVersion, SupportedProtocolVersion};
+use serde_json::Value;
 use streamgate_tests::pki::{CertificateAuthority, Leaf};
 use streamgate_tests::tls_client::{TlsClient, TlsStream, alert_of, is_resumed};
 use streamgate_tests::wait;
@@ -16,7 +17,7 @@ use streamgate_tests::wire::{self, Connect, Version};
 use crate::afterwards::Afterwards;
 use crate::kube::name;
 use crate::measured::Measured;
-use crate::site::{FLEET, FLEET_NAME, SYSTEM, Site};
+use crate::site::{FLEET, FLEET_NAME, Site};
 
 /// The next handshake has the new certificate; connections stay.
 pub(crate) fn a_new_certificate_is_used_by_the_next_handshake(site: &Site, measured: &mut Measured) -> Result<()> {
@@ -75,27 +76,19 @@ pub(crate) fn devices_of_a_removed_authority_are_refused(site: &Site, measured: 
         connect(address, &mine).context("a device of the authority that stays")?;
     }
     let before = |proxy: &String| refused_before.get(proxy).copied().unwrap_or(0);
-    let by_each: Vec<u64> = refusals(site)?.iter().map(|(proxy, count)| count - before(proxy)).collect();
+    let by_each: Vec<usize> = refusals(site)?.iter().map(|(proxy, count)| count - before(proxy)).collect();
     ensure!(by_each.len() == 2 && !by_each.contains(&0), "not both proxies refused a device: {by_each:?}");
     measured.value("a removed authority: devices that each proxy refused", format!("{by_each:?}"));
     measured.value("a removed authority: connected devices that noticed", fleet.since(start).ensure_nothing()?);
     first_authority.now()
 }
 
-/// How many devices each proxy has refused so, as it counts them itself.
-fn refusals(site: &Site) -> Result<BTreeMap<String, u64>> {
-    let mut refusals = BTreeMap::new();
-    for proxy in site.proxies()? {
-        let metrics = site.kube.ask_pod(SYSTEM, name(&proxy), 9901, "metrics")?;
-        let ends = metrics.lines().filter(|line| line.starts_with("streamgate_connections_ended_total{"));
-        let its = ends.filter(|line| line.contains("reason=\"UnknownCa\""));
-        let count: u64 = its.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
-        refusals.insert(name(&proxy).to_owned(), count);
-    }
-    Ok(refusals)
+/// How many devices each proxy has refused so.
+fn refusals(site: &Site) -> Result<BTreeMap<String, usize>> {
+    let count = |proxy: &Value| site.count(proxy, "streamgate_connections_ended_total", "reason=\"UnknownCa\"");
+    site.proxies()?.iter().map(|proxy| Ok((name(proxy).to_owned(), count(proxy)?))).collect()
 }
 
-/// A device that has been resumed, and has a ticket for once more.
 fn with_ticket(site: &Site, address: SocketAddr, version: &'static SupportedProtocolVersion) -> Result<TlsClient> {
     let credentials = site.fleet.device("device")?;
     let device =

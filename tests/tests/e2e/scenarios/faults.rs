@@ -58,7 +58,10 @@ pub(crate) fn devices_of_a_killed_proxy_come_back(site: &Site, measured: &mut Me
     let pod = proxies.first().context("no proxy")?;
     // Those of a fleet from before may still be about to go.
     let (its, others) = wait::until("proxies with no other devices than the fleet's", wait::SOON, || {
-        let counts: Vec<_> = proxies.iter().map(|proxy| connections(site, proxy).ok()).collect::<Option<_>>()?;
+        let counts: Vec<_> = proxies
+            .iter()
+            .map(|proxy| site.count(proxy, "streamgate_connections_active", "").ok())
+            .collect::<Option<_>>()?;
         let (its, others) = (counts[0], counts[1..].iter().sum::<usize>());
         (its + others == DEVICES).then_some((its, others))
     })?;
@@ -78,13 +81,6 @@ pub(crate) fn devices_of_a_killed_proxy_come_back(site: &Site, measured: &mut Me
     measured.seconds("a proxy of two killed: the longest gap of a device", happened.longest_gap());
     site.kube.wait_for_rollout(SYSTEM, PROXIES)?;
     site.wait_until_all_is_true(&[FLEET, "acme", "globex"])
-}
-
-/// The devices that a proxy has now, as it counts them itself.
-fn connections(site: &Site, proxy: &Value) -> Result<usize> {
-    let metrics = site.kube.ask_pod(SYSTEM, name(proxy), 9901, "metrics")?;
-    let counts = metrics.lines().filter(|line| line.starts_with("streamgate_connections_active{"));
-    counts.map(|line| -> Result<usize> { Ok(line.rsplit(' ').next().unwrap_or_default().parse()?) }).sum()
 }
 
 /// kubelet and containerd: containers go on, and further ones can be started.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use streamgate_tests::process::Process;
 use streamgate_tests::wait;
 
@@ -100,8 +101,7 @@ pub(crate) fn scaling_proxies_writes_no_status_and_refuses_nobody(site: &Site, m
     // Devices go on connecting meanwhile, to whoever takes them, and until each proxy has had some.
     let mut connected = newcomers::until(site, || Ok(ready(site)? == 5))?;
     measured.seconds("2 to 5 proxies until all are ready", start.elapsed());
-    connected +=
-        newcomers::until(site, || Ok(site.proxies()?.iter().all(|proxy| has_connected_devices(site, name(proxy)))))?;
+    connected += newcomers::until(site, || Ok(site.proxies()?.iter().all(|proxy| has_connected_devices(site, proxy))))?;
     measured.value("2 to 5 proxies: connects until each has had some", connected);
     measured.value("2 to 5 proxies: devices that noticed", fleet.since(start).ensure_nothing()?);
     let back = Instant::now();
@@ -120,13 +120,10 @@ pub(crate) fn scaling_proxies_writes_no_status_and_refuses_nobody(site: &Site, m
     Ok(())
 }
 
-/// Whether a CONNECT was taken by the fleet's route in this proxy, as it tells itself.
-fn has_connected_devices(site: &Site, proxy: &str) -> bool {
+/// Whether a CONNECT was taken by the fleet's route in this proxy.
+fn has_connected_devices(site: &Site, proxy: &Value) -> bool {
     let route = format!("route=\"{FLEET}/devices\"");
-    site.kube.ask_pod(SYSTEM, proxy, 9901, "metrics").is_ok_and(|metrics| {
-        let connects = metrics.lines().filter(|line| line.starts_with("streamgate_connects_total{"));
-        connects.filter(|line| line.contains(&route)).any(|line| !line.ends_with(" 0"))
-    })
+    site.count(proxy, "streamgate_connects_total", &route).is_ok_and(|count| count > 0)
 }
 
 fn ready(site: &Site) -> Result<u64> {
